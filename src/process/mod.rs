@@ -1,0 +1,9 @@
+//! Processes: what runs, in any language.
+
+mod exit;
+mod payload;
+mod pid;
+
+pub use exit::{Exit, Failure, FailureKind, LimitExceeded, Trap};
+pub use payload::Payload;
+pub use pid::Pid;
