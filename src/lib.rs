@@ -1,6 +1,7 @@
 //! `wippy` runs WebAssembly modules as **processes**: cheap, isolated, preemptible, supervised.
 
 pub mod limits;
+pub mod suggest;
 pub mod registry;
 
 pub mod reactor;
