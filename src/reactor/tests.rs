@@ -1,0 +1,1 @@
+//! The reactor as a whole: parking, timers and sources together.
