@@ -1,1 +1,48 @@
-//! The `registry` room.
+//! What the application's files declared: typed entries with positions, or every problem with its place.
+//!
+//! **Purpose.** Read an application folder (lock file, sources, modules, configuration), normalise it, type every field
+//! of every kind, check it as a whole, and say everything that is wrong in one run.
+//!
+//! **Must not know** anything else of this crate: no threads, no wasmtime, no reactor, no terminal. It holds values.
+//! Whether a binary has the declared hash, whether a method is exported, whether an import exists: other rooms find that
+//! out and report it with [`Entry::problem`], at the place of the field.
+//!
+//! **Entry function.** [`load`]: [`LoadOptions`] in, [`Loaded`] out.
+//!
+//! **Way of a field.** file -> `document` (values and marks) -> `files` (entries of a file) -> `normalize` (override,
+//! disable, link, override) -> `spec` (typed through `fields`) -> `check` (references, commands, security) -> [`Registry`].
+//!
+//! **Invariants**
+//! - No content of any file panics, hangs, or expands without bound; each bound is a named constant.
+//! - Every problem is reported, not the first; nothing runs from a registry whose load had an error.
+//! - Every value leads to its place, whatever the style in which it was written.
+//! - Nothing is ignored silently but files that are none of ours: no `namespace`, no registry file.
+
+mod catalog;
+mod config;
+mod diagnostic;
+mod document;
+mod entry;
+mod fields;
+mod hash;
+mod id;
+mod kinds;
+mod load;
+mod position;
+mod source;
+mod spec;
+mod suggest;
+mod units;
+
+pub use catalog::Registry;
+pub use config::RuntimeConfig;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use entry::{Command, Entry, ModuleRef};
+pub use hash::{Hash, ParseHashError};
+pub use id::{EntryId, ParseIdError};
+pub use load::{LoadOptions, Loaded, load};
+pub use position::Position;
+pub use spec::*;
+
+/// A value as it was read: texts, numbers, lists, mappings.
+pub use serde_json::Value;

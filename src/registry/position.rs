@@ -1,0 +1,141 @@
+//! Where a value was written.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+
+/// Where something was written: file, line, column, and the text of that line for a message with a caret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Position {
+    /// The file, as it was found (below the application folder in most cases).
+    #[serde(serialize_with = "path_text")]
+    pub file: Arc<Path>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The text of the line, without its end and cut at 512 characters.
+    #[serde(serialize_with = "shared_text")]
+    pub line_text: Arc<str>,
+    /// How many characters of the line are meant; at least 1.
+    pub len: usize,
+}
+
+/// Names that are no Unicode are shown with replacement characters: a report never fails.
+fn path_text<S: Serializer>(path: &Arc<Path>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+fn shared_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// The longest line text a [`Position`] carries, in characters: a minified JSON file is one line of megabytes.
+pub(crate) const MAX_LINE_CHARS: usize = 512;
+
+/// The text of a file and where its lines begin. Shared by all positions of the file.
+#[derive(Debug)]
+pub(crate) struct SourceFile {
+    path: Arc<Path>,
+    text: String,
+    /// The byte offset of each line.
+    lines: Vec<usize>,
+}
+
+/// A place in a file: what a [`Position`] is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Span {
+    /// From 1.
+    pub(crate) line: usize,
+    /// In characters, from 1.
+    pub(crate) column: usize,
+    /// In characters; 0 means up to the end of the line.
+    pub(crate) len: usize,
+}
+
+impl SourceFile {
+    pub(crate) fn new(path: &Path, text: String) -> Arc<Self> {
+        let mut lines = vec![0];
+        lines.extend(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
+        Arc::new(Self { path: path.into(), text, lines })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The position of a span. Spans beyond the text (an error at the end of a file) get the nearest place.
+    pub(crate) fn position(&self, span: Span) -> Position {
+        let line = span.line.clamp(1, self.lines.len());
+        let column = if span.line > self.lines.len() { usize::MAX } else { span.column.max(1) };
+        let start = self.lines[line - 1];
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        let whole = self.text[start..end].trim_end_matches(['\n', '\r']);
+        // A byte order mark is no column of its own: the parsers never see it.
+        let whole = if line == 1 { whole.trim_start_matches('\u{feff}') } else { whole };
+        let chars = whole.chars().count();
+        let column = column.min(chars + 1);
+        let rest = chars + 1 - column;
+        let len = if span.len == 0 { rest - trailing_blanks(whole).min(rest) } else { span.len.min(rest) };
+        Position {
+            file: self.path.clone(),
+            line,
+            column,
+            line_text: whole.chars().take(MAX_LINE_CHARS).collect::<String>().into(),
+            len: len.max(1),
+        }
+    }
+}
+
+fn trailing_blanks(text: &str) -> usize {
+    text.chars().rev().take_while(|char| char.is_whitespace()).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> Arc<SourceFile> {
+        SourceFile::new(Path::new("x.yaml"), text.to_owned())
+    }
+
+    #[test]
+    fn a_span_becomes_a_position() {
+        let position = file("a: 1\r\nkey: välue  \n").position(Span { line: 2, column: 6, len: 0 });
+        assert_eq!((position.line, position.column, position.len), (2, 6, 5));
+        assert_eq!(&*position.line_text, "key: välue  ");
+        assert_eq!(position.to_string(), "x.yaml:2:6");
+    }
+
+    #[test]
+    fn spans_beyond_the_text_get_the_nearest_place() {
+        let position = file("ab").position(Span { line: 9, column: 9, len: 9 });
+        assert_eq!((position.line, position.column, position.len), (1, 3, 1));
+        let position = file("").position(Span::default());
+        assert_eq!((position.line, position.column, position.len), (1, 1, 1));
+    }
+
+    #[test]
+    fn a_long_line_is_cut() {
+        let position = file(&"x".repeat(10_000)).position(Span { line: 1, column: 3, len: 2 });
+        assert_eq!(position.line_text.len(), MAX_LINE_CHARS);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_column() {
+        let position = file("\u{feff}name: x").position(Span { line: 1, column: 1, len: 4 });
+        assert_eq!(&*position.line_text, "name: x");
+    }
+}

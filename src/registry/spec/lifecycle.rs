@@ -1,0 +1,162 @@
+//! The `lifecycle` block of everything that is supervised.
+
+use std::time::Duration;
+
+use super::super::fields::Fields;
+use super::super::{EntryId, Value};
+
+/// How a service is started, stopped and restarted.
+///
+/// ```
+/// use std::time::Duration;
+/// use wippy::registry::Lifecycle;
+///
+/// let lifecycle = Lifecycle::default();
+/// assert!(!lifecycle.auto_start);
+/// assert_eq!(lifecycle.stop_timeout, Duration::from_secs(10));
+/// assert_eq!(lifecycle.restart.max_attempts, 0, "no bound");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lifecycle {
+    /// Whether it starts with the runtime.
+    pub auto_start: bool,
+    /// What a failing start means.
+    pub startup: Startup,
+    /// The services that must run first: `requires`, then `depends_on`, each once.
+    pub requires: Vec<EntryId>,
+    /// How long a start may take; 10 s by default.
+    pub start_timeout: Duration,
+    /// How long a stop may take; 10 s by default.
+    pub stop_timeout: Duration,
+    /// How long a service must have run for its attempts to count from one again; 5 s by default.
+    pub stable_threshold: Duration,
+    /// When and how often it is started again.
+    pub restart: RestartPolicy,
+    /// The identity of everything the service starts.
+    pub security: Option<ServiceSecurity>,
+}
+
+/// What a failing start means for the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Startup {
+    /// The runtime does not start.
+    #[default]
+    Required,
+    /// The service is tried again; the runtime starts.
+    Optional,
+}
+
+/// When and how often a failed service is started again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestartPolicy {
+    /// The wait before the first attempt; 1 s by default.
+    pub initial_delay: Duration,
+    /// The longest wait; 90 s by default.
+    pub max_delay: Duration,
+    /// How much longer each wait is than the one before; 2 by default.
+    pub backoff_factor: f64,
+    /// Which part of the wait is random; 0.1 by default.
+    pub jitter: f64,
+    /// How many attempts there are; 0 means no bound.
+    pub max_attempts: u32,
+}
+
+/// The identity of what a service starts. Policies are not enforced yet, so an application that has one is refused
+/// unless it is started insecurely.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ServiceSecurity {
+    /// The actor's ID.
+    pub actor_id: Option<String>,
+    /// What is known of the actor.
+    pub actor_meta: Value,
+    /// Policy groups.
+    pub groups: Vec<String>,
+    /// Policies.
+    pub policies: Vec<EntryId>,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            auto_start: false,
+            startup: Startup::Required,
+            requires: Vec::new(),
+            start_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(10),
+            stable_threshold: Duration::from_secs(5),
+            restart: RestartPolicy::default(),
+            security: None,
+        }
+    }
+}
+
+impl Default for RestartPolicy {
+    fn default() -> Self {
+        Self {
+            initial_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(90),
+            backoff_factor: 2.0,
+            jitter: 0.1,
+            max_attempts: 0,
+        }
+    }
+}
+
+impl Lifecycle {
+    /// Reads the field `lifecycle`.
+    pub(super) fn decode(f: &mut Fields<'_, '_>) -> Self {
+        f.nested("lifecycle", Self::decode_fields)
+    }
+
+    fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
+        let default = Self::default();
+        let auto_start = f.flag("auto_start");
+        // Any other text behaves as `required`, as in Wippy.
+        let startup = match f.text("startup").as_deref() {
+            Some("optional") => Startup::Optional,
+            _ => Startup::Required,
+        };
+        let mut requires = f.ids("requires");
+        requires.extend(f.ids("depends_on"));
+        let mut seen = std::collections::HashSet::new();
+        requires.retain(|id| seen.insert(id.clone()));
+        Self {
+            auto_start,
+            startup,
+            requires,
+            start_timeout: duration_or(f, "start_timeout", default.start_timeout),
+            stop_timeout: duration_or(f, "stop_timeout", default.stop_timeout),
+            stable_threshold: duration_or(f, "stable_threshold", default.stable_threshold),
+            restart: f.nested("restart", RestartPolicy::decode_fields),
+            security: f.optional("security", ServiceSecurity::decode_fields),
+        }
+    }
+}
+
+impl RestartPolicy {
+    fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            initial_delay: duration_or(f, "initial_delay", default.initial_delay),
+            max_delay: duration_or(f, "max_delay", default.max_delay),
+            backoff_factor: f.factor("backoff_factor").filter(|value| *value != 0.0).unwrap_or(default.backoff_factor),
+            jitter: f.factor("jitter").filter(|value| *value != 0.0).unwrap_or(default.jitter),
+            max_attempts: f
+                .count("max_attempts", u32::MAX.into(), "lifecycle.restart.max_attempts cannot be negative")
+                .map_or(default.max_attempts, |attempts| attempts as u32),
+        }
+    }
+}
+
+impl ServiceSecurity {
+    fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
+        let (actor_id, actor_meta) = f.nested("actor", |f| (f.text("id"), f.any("meta").cloned().unwrap_or_default()));
+        Self { actor_id, actor_meta, groups: f.texts("groups"), policies: f.ids("policies") }
+    }
+}
+
+/// Zero means default, as everywhere in this block.
+fn duration_or(f: &mut Fields<'_, '_>, name: &'static str, default: Duration) -> Duration {
+    f.duration(name).filter(|value| !value.is_zero()).unwrap_or(default)
+}

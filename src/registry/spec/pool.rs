@@ -1,0 +1,64 @@
+//! The `pool` block of functions.
+
+use super::super::fields::Fields;
+
+/// How many instances of a function there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// The sort of pool; [`PoolType::Auto`] when not written.
+    pub kind: PoolType,
+    /// Instances.
+    pub size: u64,
+    /// Workers.
+    pub workers: u64,
+    /// Calls that may wait.
+    pub buffer: u64,
+    /// The most instances of a pool that grows.
+    pub max_size: u64,
+    /// Accepted, without effect.
+    pub warm_start: bool,
+}
+
+/// The sort of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PoolType {
+    /// Chosen by the numbers.
+    #[default]
+    Auto,
+    /// In the caller's own step.
+    Inline,
+    /// Made when needed.
+    Lazy,
+    /// Made at start.
+    Static,
+    /// Grows and shrinks with the load.
+    Adaptive,
+}
+
+impl Pool {
+    pub(super) fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
+        let kinds = [
+            ("inline", PoolType::Inline),
+            ("lazy", PoolType::Lazy),
+            ("static", PoolType::Static),
+            ("adaptive", PoolType::Adaptive),
+        ];
+        let kind = f.word("type", &kinds, "invalid pool type").unwrap_or_default();
+        let mut count = |name| f.count(name, u32::MAX.into(), "pool values cannot be negative");
+        let counts = ["size", "workers", "buffer", "max_size"].map(&mut count);
+        let [size, workers, buffer, max_size] = counts.map(Option::unwrap_or_default);
+        let warm_start = f.flag("warm_start");
+        f.any("worker_class");
+        let pool = Self { kind, size, workers, buffer, max_size, warm_start };
+        let flexible = workers == 0 && (size == 0 || max_size > 0);
+        let message = match () {
+            () if workers > 0 && size == 0 => "pool.size must be greater than 0 for worker pools",
+            () if !flexible && size == 0 => "pool.size must be greater than 0 for non-flex pools",
+            () => return pool,
+        };
+        let problem = f.problem("out-of-range", "size", message).help("add `size: 8`");
+        f.error(problem);
+        pool
+    }
+}
