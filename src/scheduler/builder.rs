@@ -1,0 +1,146 @@
+//! Settings of a scheduler, and its start.
+
+use std::hash::BuildHasher;
+use std::io;
+use std::sync::{Arc, Weak};
+
+use super::Scheduler;
+use super::idle::{Idle, MAX_WORKERS};
+use super::park::{Condition, Driver};
+use super::queue::Queues;
+use super::shared::Shared;
+use super::tick::{DEFAULT_PERIOD, Tended, Ticker};
+use super::worker::{self, Core};
+use crate::sync::Worker;
+
+/// The bound on live tasks when nothing else is said: a million, ten times what a host of this size is meant for.
+pub const DEFAULT_MAX_TASKS: usize = 1 << 20;
+
+/// Linux keeps this many bytes of a thread's name.
+const THREAD_NAME_MAX: usize = 15;
+
+/// Settings of a scheduler.
+///
+/// Defaults: a worker for each core, no driver (idle workers wait for wake-ups only), a ticker of its own with a period
+/// of 1 ms, at most [`DEFAULT_MAX_TASKS`] live tasks, a random seed.
+///
+/// ```
+/// use wippy::scheduler::{Scheduler, Ticker};
+///
+/// let ticker = Ticker::manual();
+/// let scheduler = Scheduler::builder("processes").workers(2).ticker(&ticker).max_tasks(1000).seed(7).build()?;
+/// assert_eq!(scheduler.stats().workers.len(), 2);
+/// scheduler.shutdown().expect("this is no worker");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub struct Builder {
+    name: Box<str>,
+    workers: Option<usize>,
+    driver: Option<Arc<dyn Driver>>,
+    ticker: Option<Ticker>,
+    max_tasks: usize,
+    seed: Option<u64>,
+}
+
+impl Builder {
+    pub(super) fn new(name: &str) -> Self {
+        Self { name: name.into(), workers: None, driver: None, ticker: None, max_tasks: DEFAULT_MAX_TASKS, seed: None }
+    }
+
+    /// The number of worker threads, 1 to 4096.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers);
+        self
+    }
+
+    /// What idle workers wait on.
+    pub fn driver(mut self, driver: Arc<dyn Driver>) -> Self {
+        self.driver = Some(driver);
+        self
+    }
+
+    /// The ticker, shared with other schedulers.
+    pub fn ticker(mut self, ticker: &Ticker) -> Self {
+        self.ticker = Some(ticker.clone());
+        self
+    }
+
+    /// At most this many live tasks: spawned and not yet dropped.
+    pub fn max_tasks(mut self, max_tasks: usize) -> Self {
+        self.max_tasks = max_tasks;
+        self
+    }
+
+    /// Fixes the order in which workers choose their victims. One worker with a manual ticker and a fixed seed does the
+    /// same every time.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Starts the workers. Their threads are called `wippy-w0:name` and so on, with the part of the name behind its last
+    /// colon, cut to the 15 bytes that Linux keeps.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a number of workers out of bounds; what the system says when it refuses a
+    /// thread. Threads that were started by then end again.
+    pub fn build(self) -> io::Result<Scheduler> {
+        let workers = match self.workers {
+            Some(workers) => workers,
+            None => std::thread::available_parallelism()?.get().min(MAX_WORKERS),
+        };
+        if !(1..=MAX_WORKERS).contains(&workers) {
+            let message = format!("a scheduler has 1 to {MAX_WORKERS} workers, not {workers}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let ticker = match self.ticker {
+            Some(ticker) => ticker,
+            None => Ticker::start(DEFAULT_PERIOD)?,
+        };
+        let seed = self.seed.unwrap_or_else(|| std::hash::RandomState::new().hash_one(workers));
+        let deques: Vec<_> = (0..workers).map(|_| Worker::new_fifo()).collect();
+        let idle = Idle::new(workers, self.driver.unwrap_or_else(|| Arc::new(Condition::new())));
+        let queues = Queues::new(&deques);
+        let shared = Arc::new(Shared::new(self.name, queues, idle, ticker.clone(), workers, self.max_tasks));
+        let tended: Weak<dyn Tended> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Tended>));
+        ticker.attach(tended);
+
+        let scheduler = Scheduler::new(shared);
+        for (index, deque) in deques.into_iter().enumerate() {
+            scheduler.start_worker(index, deque, seed)?;
+        }
+        Ok(scheduler)
+    }
+}
+
+impl Scheduler {
+    /// On failure the handle is dropped by the caller, which stops the workers that run already; those that never
+    /// started leave here, so that the last one to leave is known.
+    fn start_worker(&self, index: usize, deque: Worker<super::task::Job>, seed: u64) -> io::Result<()> {
+        let shared = self.shared();
+        let core_shared = Arc::clone(shared);
+        let started = std::thread::Builder::new()
+            .name(thread_name(index, shared.name()))
+            .spawn(move || worker::main(Core::new(core_shared, index, deque, seed)));
+        match started {
+            Ok(thread) => {
+                self.keep(thread);
+                Ok(())
+            }
+            Err(error) => {
+                (index..shared.counters.len()).for_each(|_| shared.worker_leaves());
+                Err(error)
+            }
+        }
+    }
+}
+
+fn thread_name(index: usize, scheduler: &str) -> String {
+    let local = scheduler.rsplit(':').next().unwrap_or_default();
+    let mut name = format!("wippy-w{index}:{local}").replace('\0', "");
+    while name.len() > THREAD_NAME_MAX {
+        name.pop();
+    }
+    name
+}

@@ -1,0 +1,58 @@
+//! What a step can ask about itself and the worker it runs on, from as deep inside as it likes.
+//!
+//! All of it reads a thread-local of the worker. Nothing of it is held across a switch of fibers: a fiber is polled on the
+//! thread of its worker, and each function here is done before it returns. Outside of a worker the answers are "no".
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+
+use super::worker::Core;
+
+thread_local! {
+    static CORE: OnceCell<Rc<Core>> = const { OnceCell::new() };
+    static PREEMPTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// True on a thread of a scheduler, whichever.
+pub fn on_worker() -> bool {
+    with_core(|_| ()).is_some()
+}
+
+/// The name of the scheduler whose thread this is.
+pub fn scheduler_name() -> Option<Box<str>> {
+    with_core(|core| core.shared().name().into())
+}
+
+/// True when somebody asked for the end of the running task: its step must return [`super::Step::Done`].
+pub fn cancelled() -> bool {
+    with_core(Core::is_cancelled).unwrap_or(false)
+}
+
+/// True when the running task should let others run: it was cancelled, the scheduler stops, or other work is runnable
+/// on this worker or from the injector. Looks at the driver first, without waiting, when nobody did since the last tick
+/// or a timer is due. Meant to be asked at every tick.
+pub fn should_yield() -> bool {
+    with_core(Core::should_yield).unwrap_or(false)
+}
+
+/// Notes that the running step ends because its slice is over and not because it waits: what a poll of a future can't
+/// say with `Pending`. Works on every thread, so a future that is polled elsewhere behaves the same.
+pub fn mark_preempted() {
+    PREEMPTED.set(true);
+}
+
+/// Takes the note back: true when [`mark_preempted`] was called since the step began or since the last call.
+#[must_use]
+pub fn take_preempted() -> bool {
+    PREEMPTED.replace(false)
+}
+
+/// Makes `core` the worker of this thread, for good.
+pub(super) fn enter(core: Rc<Core>) {
+    CORE.with(|cell| assert!(cell.set(core).is_ok(), "a thread is a worker once"));
+}
+
+/// Calls `ask` with the worker of this thread; `None` elsewhere, and while the thread is being torn down.
+pub(super) fn with_core<R>(ask: impl FnOnce(&Core) -> R) -> Option<R> {
+    CORE.try_with(|core| core.get().map(|core| ask(core))).ok().flatten()
+}

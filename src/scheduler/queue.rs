@@ -1,0 +1,149 @@
+//! Where ready tasks wait, and in which order a worker looks.
+//!
+//! Two classes. *Woken* tasks (spawned, or made ready by a waker) go to the deque of the worker that woke them, or to
+//! the injector when that was another thread. *Preempted* tasks used up a slice and go to an injector of their own, which
+//! is looked at when there is nothing else, and once every [`OTHERS_FIRST_EVERY`] steps.
+
+use std::cell::Cell;
+
+use super::idle::MAX_WORKERS;
+use super::task::Job;
+use crate::sync::{Injector, Steal, Stealer, Worker};
+
+/// Every so many steps a worker looks at the preempted tasks first, and half-way in between at the injector first, so
+/// that a deque that never runs empty starves neither. Prime, so that it does not fall into step with loops of tasks that
+/// wake each other in a round; this size, because the two probes it costs then vanish beside the steps (about 1.6 %).
+pub(super) const OTHERS_FIRST_EVERY: u64 = 61;
+
+/// At most this many tasks move from the injector or from another deque at once: enough to pay for the contended access,
+/// few enough that a batch behind a long step is soon stolen again.
+const BATCH_MAX: usize = 16;
+
+/// A deque with this many jobs is worth staying awake for. One job alone is the next of its owner, who is awake.
+const WORTH_STEALING: usize = 2;
+
+/// The queues that every thread can reach.
+pub(super) struct Queues {
+    woken: Injector<Job>,
+    preempted: Injector<Job>,
+    stealers: Box<[Stealer<Job>]>,
+}
+
+impl Queues {
+    pub(super) fn new(deques: &[Worker<Job>]) -> Self {
+        debug_assert!(deques.len() <= MAX_WORKERS, "the builder checks the number of workers");
+        Self {
+            woken: Injector::new(),
+            preempted: Injector::new(),
+            stealers: deques.iter().map(Worker::stealer).collect(),
+        }
+    }
+
+    pub(super) fn push_woken(&self, job: Job) {
+        self.woken.push(job);
+    }
+
+    pub(super) fn push_preempted(&self, job: Job) {
+        self.preempted.push(job);
+    }
+
+    /// The oldest woken task of the injector, alone.
+    pub(super) fn pop_woken(&self) -> Option<Job> {
+        until_settled(|| self.woken.steal())
+    }
+
+    /// The oldest woken task of the injector; some of those behind it move to `deque`, which is empty.
+    pub(super) fn pop_woken_batch(&self, deque: &Worker<Job>) -> Option<Job> {
+        if self.woken.is_empty() {
+            return None;
+        }
+        // A fair share: the other workers come for theirs.
+        let share = self.woken.len() / self.stealers.len() + 1;
+        until_settled(|| self.woken.steal_batch_with_limit_and_pop(deque, share.min(BATCH_MAX)))
+    }
+
+    /// The task that was preempted first. One by one: a batch would queue slices behind slices on one worker.
+    pub(super) fn pop_preempted(&self) -> Option<Job> {
+        until_settled(|| self.preempted.steal())
+    }
+
+    /// Half of the deque of some other worker, at most a batch; victims in an order that starts anywhere.
+    pub(super) fn steal(&self, me: usize, deque: &Worker<Job>, random: &Random) -> Option<Job> {
+        let count = self.stealers.len();
+        if count == 1 {
+            return None;
+        }
+        let start = random.below(count);
+        (start..start + count).map(|place| place % count).filter(|&victim| victim != me).find_map(|victim| {
+            let victim = &self.stealers[victim];
+            if victim.is_empty() {
+                return None;
+            }
+            until_settled(|| victim.steal_batch_with_limit_and_pop(deque, BATCH_MAX))
+        })
+    }
+
+    /// True when there is a job that no awake worker is bound to run next.
+    pub(super) fn is_work_pending(&self) -> bool {
+        self.is_injected() || self.stealers.iter().any(|deque| deque.len() >= WORTH_STEALING)
+    }
+
+    /// True when one of the injectors has a job.
+    pub(super) fn is_injected(&self) -> bool {
+        !self.woken.is_empty() || !self.preempted.is_empty()
+    }
+
+    /// True when some deque has a job, also one that its owner would come to.
+    pub(super) fn is_any_deque_filled(&self) -> bool {
+        self.stealers.iter().any(|deque| !deque.is_empty())
+    }
+
+    pub(super) fn woken_len(&self) -> usize {
+        self.woken.len()
+    }
+
+    pub(super) fn preempted_len(&self) -> usize {
+        self.preempted.len()
+    }
+
+    pub(super) fn deque_len(&self, worker: usize) -> usize {
+        self.stealers[worker].len()
+    }
+}
+
+/// Repeats an attempt that lost a race against another thread. Each loss is somebody's gain, so this ends.
+fn until_settled(mut steal: impl FnMut() -> Steal<Job>) -> Option<Job> {
+    loop {
+        match steal() {
+            Steal::Success(job) => return Some(job),
+            Steal::Empty => return None,
+            Steal::Retry => crate::sync::spin_loop(),
+        }
+    }
+}
+
+/// A small generator of one worker (xorshift64*): quality is of no matter, a shared one would be.
+#[derive(Debug)]
+pub(super) struct Random(Cell<u64>);
+
+impl Random {
+    /// The generator of worker `index`; the same seed gives the same order of victims.
+    pub(super) fn new(seed: u64, index: usize) -> Self {
+        // One round of splitmix64, so that neighbouring workers get unrelated sequences.
+        let mut z = seed.wrapping_add((index as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(Cell::new((z ^ (z >> 31)).max(1)))
+    }
+
+    /// A number in `0..bound`; the bias is below 2^-32 for every bound that occurs.
+    fn below(&self, bound: usize) -> usize {
+        let mut x = self.0.get();
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.0.set(x);
+        let high = x.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32;
+        ((high * bound as u64) >> 32) as usize
+    }
+}

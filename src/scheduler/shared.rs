@@ -1,0 +1,197 @@
+//! What all threads know of one scheduler.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+
+use super::current::with_core;
+use super::idle::Idle;
+use super::queue::Queues;
+use super::stats::{Count, Counters, Stats};
+use super::task::Job;
+use super::tick::{Tended, Ticker};
+use crate::sync::CachePadded;
+
+/// Tasks are accepted and run.
+const OPEN: u8 = 0;
+/// No task is accepted; workers drop what is queued and end.
+const STOPPING: u8 = 1;
+/// No worker is left: who makes a task ready drops it.
+const CLOSED: u8 = 2;
+
+/// The remote side of a scheduler: everything here may be used by every thread.
+pub(super) struct Shared {
+    name: Box<str>,
+    pub(super) queues: Queues,
+    pub(super) idle: Idle,
+    pub(super) ticker: Ticker,
+    pub(super) counters: Box<[Counters]>,
+    max_tasks: usize,
+    live_tasks: CachePadded<AtomicUsize>,
+    phase: AtomicU8,
+    workers_left: AtomicUsize,
+    /// The tick of the last look at the driver.
+    last_poll: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(name: Box<str>, queues: Queues, idle: Idle, ticker: Ticker, workers: usize, max: usize) -> Self {
+        Self {
+            name,
+            queues,
+            idle,
+            ticker,
+            counters: (0..workers).map(|_| Counters::default()).collect(),
+            max_tasks: max,
+            live_tasks: CachePadded(AtomicUsize::new(0)),
+            phase: AtomicU8::new(OPEN),
+            workers_left: AtomicUsize::new(workers),
+            last_poll: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn max_tasks(&self) -> usize {
+        self.max_tasks
+    }
+
+    /// Counts one more live task; false when the bound is reached.
+    pub(super) fn admit_task(&self) -> bool {
+        // Relaxed: the count carries no data. Adding first may refuse a spawn that races with another refused one, which
+        // is within the meaning of a bound.
+        if self.live_tasks.fetch_add(1, Ordering::Relaxed) < self.max_tasks {
+            return true;
+        }
+        self.forget_task();
+        false
+    }
+
+    /// A task is dropped.
+    pub(super) fn forget_task(&self) {
+        let before = self.live_tasks.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0, "every dropped task was counted");
+    }
+
+    /// Puts a task that was spawned or woken into the deque of this thread when it is a worker of this scheduler,
+    /// otherwise into the injector.
+    pub(super) fn push_woken(self: &Arc<Self>, job: Job) {
+        let mut job = Some(job);
+        with_core(|core| {
+            if std::ptr::eq(core.shared(), &**self) && !core.is_retired() {
+                core.push(job.take().expect("it was put there above"));
+            }
+        });
+        if let Some(job) = job {
+            self.queues.push_woken(job);
+            self.announce();
+        }
+    }
+
+    /// Puts a task whose slice is over behind all others.
+    pub(super) fn push_preempted(&self, job: Job) {
+        self.queues.push_preempted(job);
+        self.announce();
+    }
+
+    /// Something was pushed where every worker finds it.
+    fn announce(&self) {
+        self.idle.notify_one();
+        // Pairs with the fence in `worker_leaves`: either this thread sees that nobody is left, or the last worker sees
+        // the job.
+        fence(Ordering::SeqCst);
+        if self.phase.load(Ordering::Relaxed) == CLOSED {
+            self.drop_injected();
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        // Relaxed: the flag carries no data, and a worker that sleeps is woken after it is set.
+        self.phase.load(Ordering::Relaxed) != OPEN
+    }
+
+    /// Stops accepting and wakes the workers so that they end.
+    pub(super) fn stop(&self) {
+        // Relaxed: `notify_all` takes the lock of the sleepers, and so does a worker before it looks at the flag a last
+        // time.
+        let _ = self.phase.compare_exchange(OPEN, STOPPING, Ordering::Relaxed, Ordering::Relaxed);
+        self.idle.notify_all();
+    }
+
+    /// A worker has dropped what was queued and ends; the last one closes the scheduler.
+    pub(super) fn worker_leaves(&self) {
+        // AcqRel: the last one takes over from all others.
+        if self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.phase.store(CLOSED, Ordering::Relaxed);
+            // Pairs with the fence in `announce`.
+            fence(Ordering::SeqCst);
+            self.drop_injected();
+        }
+    }
+
+    /// Drops the tasks of both injectors. Dropping one may make another one ready, which lands here again: only the
+    /// outermost call loops, so a chain of tasks does not become a chain of calls.
+    pub(super) fn drop_injected(&self) {
+        thread_local!(static DROPPING: Cell<bool> = const { Cell::new(false) });
+        if DROPPING.replace(true) {
+            return;
+        }
+        while let Some(job) = self.queues.pop_woken().or_else(|| self.queues.pop_preempted()) {
+            retire(&job);
+        }
+        DROPPING.set(false);
+    }
+
+    /// Looks at the driver for `worker`, unless a parked worker waits on it.
+    pub(super) fn poll_driver(&self, worker: usize, tick: u64) {
+        // Relaxed: two workers may both look; that is not wrong, only not needed.
+        self.last_poll.store(tick, Ordering::Relaxed);
+        if !self.idle.is_driven() {
+            self.counters[worker].add(Count::Poll);
+            self.idle.driver().poll();
+        }
+    }
+
+    /// True when nobody has looked at the driver since `tick` began.
+    pub(super) fn is_poll_due(&self, tick: u64) -> bool {
+        self.last_poll.load(Ordering::Relaxed) != tick
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        Stats {
+            workers: self
+                .counters
+                .iter()
+                .enumerate()
+                .map(|(worker, counters)| counters.read(self.queues.deque_len(worker)))
+                .collect(),
+            live_tasks: self.live_tasks.load(Ordering::Relaxed),
+            woken_queue: self.queues.woken_len(),
+            preempted_queue: self.queues.preempted_len(),
+            parked_workers: self.idle.parked(),
+        }
+    }
+}
+
+/// Drops a task that was taken out of a queue for good.
+pub(super) fn retire(job: &Job) {
+    job.release();
+    job.header().state.ready_to_complete();
+}
+
+impl Tended for Shared {
+    /// Workers that are all inside steps look at neither the driver nor each other: then this is done here.
+    fn tend(&self, last: u64) {
+        if self.is_stopping() {
+            return;
+        }
+        if self.is_poll_due(last) && !self.idle.is_driven() {
+            self.idle.driver().poll();
+        }
+        if self.idle.parked() > 0 && self.queues.is_any_deque_filled() {
+            self.idle.notify_one();
+        }
+    }
+}

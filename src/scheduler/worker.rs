@@ -1,0 +1,273 @@
+//! One worker: the loop, and what belongs to its thread alone.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::current;
+use super::idle::Surroundings;
+use super::queue::{OTHERS_FIRST_EVERY, Random};
+use super::shared::{Shared, retire};
+use super::state::{Suspend, Wait};
+use super::stats::Count;
+use super::task::{Job, Step};
+use super::unwind::AbortIfUnwinding;
+use crate::sync::{Worker, spin_loop};
+
+/// A busy worker looks at the driver every so many steps, and once a tick however many there are. A look is a system
+/// call (about half a microsecond), so steps of a microsecond pay below one percent. Prime: see [`OTHERS_FIRST_EVERY`].
+const POLL_EVERY: u64 = 127;
+
+/// A worker looks everywhere so many times before it parks, with pauses that double from [`PAUSE_FIRST`] on: together
+/// some ten microseconds, about what falling asleep and being woken costs.
+const SEARCH_ROUNDS: u32 = 5;
+
+/// The first pause of a search, in `spin_loop` hints.
+const PAUSE_FIRST: u32 = 8;
+
+/// What one worker owns. Lives on its thread; the thread-local of [`current`] points to it.
+pub(super) struct Core {
+    shared: Arc<Shared>,
+    index: usize,
+    deque: Worker<Job>,
+    random: Random,
+    /// The task inside its step. The loop borrows it for the whole step, the others for a moment; all borrows are
+    /// shared, and it is changed between steps only.
+    running: RefCell<Option<Job>>,
+    steps: Cell<u64>,
+    /// The last tick this worker took notice of.
+    tick: Cell<u64>,
+    /// The driver's events come in: who is woken then is dealt with when they are all there.
+    parking: Cell<bool>,
+    /// A job was put into the empty deque and nobody was told, because it is this worker's next.
+    deferred: Cell<bool>,
+    /// The loop is over: this thread is a stranger to its scheduler now.
+    retired: Cell<bool>,
+}
+
+impl Core {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, deque: Worker<Job>, seed: u64) -> Self {
+        let tick = shared.ticker.ticks();
+        Self {
+            shared,
+            index,
+            deque,
+            random: Random::new(seed, index),
+            running: RefCell::new(None),
+            steps: Cell::new(0),
+            tick: Cell::new(tick),
+            parking: Cell::new(false),
+            deferred: Cell::new(false),
+            retired: Cell::new(false),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.get()
+    }
+
+    /// True when the running task is cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.running.borrow().as_ref().is_some_and(|job| job.header().state.is_cancelled())
+    }
+
+    /// See [`current::should_yield`].
+    pub(super) fn should_yield(&self) -> bool {
+        if self.is_cancelled() || self.shared.is_stopping() {
+            return true;
+        }
+        let tick = self.shared.ticker.ticks();
+        if self.shared.is_poll_due(tick) || self.shared.idle.driver().is_due() {
+            self.shared.poll_driver(self.index, tick);
+        }
+        !self.deque.is_empty() || self.shared.queues.is_injected()
+    }
+
+    /// Puts a job into the own deque. The first one is this worker's next, so waking somebody for it would only move it
+    /// away from its warm cache; if the present step goes on for long, the ticker tells the others.
+    pub(super) fn push(&self, job: Job) {
+        let is_next = self.deque.is_empty();
+        self.deque.push(job);
+        if self.parking.get() {
+            return;
+        }
+        if is_next {
+            self.deferred.set(true);
+        } else {
+            self.shared.idle.notify_one();
+        }
+    }
+
+    /// The loop: look after the driver, take a job, run it; without a job search, without success park.
+    fn run(&self) {
+        let idle = &self.shared.idle;
+        let mut searching = None;
+        while !self.shared.is_stopping() {
+            self.look_after_driver();
+            if let Some(job) = self.next_job() {
+                if searching.take().is_some() {
+                    idle.searching_to_running(|| self.shared.queues.is_work_pending());
+                }
+                self.step(job);
+                continue;
+            }
+            searching = match searching {
+                None => {
+                    idle.running_to_searching();
+                    Some(0)
+                }
+                Some(SEARCH_ROUNDS) => {
+                    idle.park(self.index, self);
+                    Some(0)
+                }
+                Some(round) => {
+                    (0..PAUSE_FIRST << round).for_each(|_| spin_loop());
+                    Some(round + 1)
+                }
+            };
+        }
+        if searching.is_some() {
+            idle.searching_to_running(|| false);
+        }
+        self.drop_queued();
+    }
+
+    fn look_after_driver(&self) {
+        let tick = self.shared.ticker.ticks();
+        let is_new_tick = tick != self.tick.get() && self.shared.is_poll_due(tick);
+        if is_new_tick || self.steps.get().is_multiple_of(POLL_EVERY) && self.steps.get() > 0 {
+            self.shared.poll_driver(self.index, tick);
+        }
+    }
+
+    /// Own deque, injector, other deques, preempted tasks; now and then in another order.
+    fn next_job(&self) -> Option<Job> {
+        let queues = &self.shared.queues;
+        let job = self
+            .take_turn()
+            .or_else(|| self.deque.pop())
+            .or_else(|| queues.pop_woken_batch(&self.deque))
+            .or_else(|| self.steal())
+            .or_else(|| queues.pop_preempted());
+        if self.deferred.take() && !self.deque.is_empty() {
+            // Another job came first, so the one nobody was told of waits after all.
+            self.shared.idle.notify_one();
+        }
+        job
+    }
+
+    /// Those whose turn it is although the own deque may have more: see [`OTHERS_FIRST_EVERY`]. A worker that noticed a
+    /// new tick also asks the injector first, so that long steps in the own deque do not add up.
+    fn take_turn(&self) -> Option<Job> {
+        let tick = self.shared.ticker.ticks();
+        let is_new_tick = self.tick.replace(tick) != tick;
+        match self.steps.get() % OTHERS_FIRST_EVERY {
+            0 => self.shared.queues.pop_preempted(),
+            turn if turn == OTHERS_FIRST_EVERY / 2 || is_new_tick => self.shared.queues.pop_woken(),
+            _ => None,
+        }
+    }
+
+    fn steal(&self) -> Option<Job> {
+        let job = self.shared.queues.steal(self.index, &self.deque, &self.random)?;
+        self.count(Count::Stolen);
+        Some(job)
+    }
+
+    /// One step of one task, and whatever follows from how it ended.
+    fn step(&self, job: Job) {
+        job.header().state.ready_to_running();
+        self.steps.set(self.steps.get() + 1);
+        self.count(Count::Step);
+        let waker = Arc::clone(&job).into_waker();
+        self.running.replace(Some(job));
+        let _ = current::take_preempted();
+        let result = self.running.borrow().as_ref().map(|job| job.step(&waker));
+        drop(waker);
+        let job = self.running.take().expect("it was put there above");
+        let state = &job.header().state;
+        match result.expect("it was there during the step") {
+            Ok(Step::Preempted) => {
+                self.count(Count::Preempted);
+                state.running_to_ready();
+                self.shared.push_preempted(job);
+            }
+            Ok(Step::Blocked) => self.suspend(job, Wait::Completion),
+            Ok(Step::Idle) => self.suspend(job, Wait::Message),
+            Ok(Step::Done) => end(&job),
+            Err(_message) => {
+                self.count(Count::Panic);
+                end(&job);
+            }
+        }
+    }
+
+    fn suspend(&self, job: Job, wait: Wait) {
+        match job.header().state.running_to_suspended(wait) {
+            // Perhaps the last reference: then nobody can wake the task, and it is dropped here.
+            Suspend::Suspended => drop(job),
+            Suspend::Ready => self.push(job),
+        }
+    }
+
+    /// The scheduler stops: drops what is queued, here, because a task is dropped on a worker.
+    fn drop_queued(&self) {
+        loop {
+            while let Some(job) = self.deque.pop() {
+                retire(&job);
+            }
+            self.shared.drop_injected();
+            // Those that were dropped may have made others ready.
+            if self.deque.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn count(&self, count: Count) {
+        self.shared.counters[self.index].add(count);
+    }
+}
+
+impl Surroundings for Core {
+    fn must_stay_awake(&self) -> bool {
+        self.shared.is_stopping() || self.shared.queues.is_work_pending()
+    }
+
+    fn own_len(&self) -> usize {
+        self.deque.len()
+    }
+
+    fn falls_asleep(&self) {
+        self.count(Count::Parked);
+        self.parking.set(true);
+        self.shared.ticker.leave();
+    }
+
+    fn woke_up(&self) {
+        self.shared.ticker.enter();
+        self.parking.set(false);
+    }
+}
+
+/// The task first, then the state: who sees it complete sees its resources gone.
+fn end(job: &Job) {
+    job.release();
+    job.header().state.running_to_complete();
+}
+
+/// The main function of a worker's thread.
+pub(super) fn main(core: Core) {
+    let _abort = AbortIfUnwinding("a worker");
+    let core = Rc::new(core);
+    current::enter(Rc::clone(&core));
+    core.shared.ticker.enter();
+    core.run();
+    core.retired.set(true);
+    core.shared.ticker.leave();
+    core.shared.worker_leaves();
+}
