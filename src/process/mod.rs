@@ -5,5 +5,5 @@ mod payload;
 mod pid;
 
 pub use exit::{Exit, Failure, FailureKind, LimitExceeded, Trap};
-pub use payload::Payload;
+pub use payload::{JsonError, Payload, YamlError};
 pub use pid::Pid;

@@ -1,1 +1,3 @@
 //! The `wasm` room.
+
+pub mod value;

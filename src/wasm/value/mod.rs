@@ -1,0 +1,28 @@
+//! Values at the border of a guest: payloads become WIT values by the type of an export, and WIT values payloads.
+//!
+//! Knows types and payloads only: no processes, no entries, no linking. The way in is a plan, made once when an entry is
+//! loaded: [`ComponentPlan`] for a function of a component, [`CorePlan`](super::core_abi::CorePlan) for one of a core
+//! module. A plan checks arguments without an instance and calls the function of an instance.
+//!
+//! # Invariants
+//! - What a type accepts is decided in one place (`accept`): everything after it sees payloads in the exact shape in which
+//!   values of the type come back, so calling with a returned value returns it.
+//! - Nothing panics on a value: every misfit is a [`ValueError`] that names the place and what was expected.
+//! - Recursion is bounded by the type (at most [`MAX_TYPE_PARTS`] parts, and wasmtime bounds their nesting), not by the
+//!   value.
+
+mod accept;
+mod convert;
+mod error;
+mod example;
+mod plan;
+mod signature;
+mod text;
+mod typed;
+mod types;
+
+pub use convert::{lift, lower};
+pub use error::{ArgumentError, Hint, ValueError, ValueProblem};
+pub use plan::ComponentPlan;
+pub use signature::{Param, Signature, SignatureError};
+pub use types::{Case, Field, MAX_TYPE_PARTS, TypeTooLarge, WitType};
