@@ -1,8 +1,8 @@
 //! `wippy` runs WebAssembly modules as **processes**: cheap, isolated, preemptible, supervised.
 
 pub mod limits;
-pub mod suggest;
 pub mod registry;
+pub mod suggest;
 
 pub mod reactor;
 pub mod scheduler;

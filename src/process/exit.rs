@@ -1,14 +1,24 @@
 //! How a process ended.
 
+use std::fmt;
+
 use super::Payload;
 
 /// How a process ended. Published exactly once, after the resources of the process are gone.
+///
+/// ```
+/// use wippy::process::{Exit, Payload};
+///
+/// let exit = Exit::Returned(Payload::Int(42));
+/// assert!(exit.is_normal());
+/// assert_eq!(exit.to_string(), "returned 42");
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Exit {
     /// The function returned; [`Payload::Nil`] when it has no result.
     Returned(Payload),
-    /// The guest asked to exit with this code (`wasi:cli/exit`, `proc_exit`).
+    /// The guest ended itself with this code (`wasi:cli/exit`, `proc_exit`), or it is a command that ran to its end.
     Exited(u32),
     /// The guest trapped.
     Trapped(Trap),
@@ -21,8 +31,30 @@ pub enum Exit {
     },
     /// The process was ended by force.
     Terminated,
-    /// The process could not start or the host failed it.
+    /// The process could not start, or the host failed it.
     Failed(Failure),
+}
+
+impl Exit {
+    /// True when the process did what it was made for: it returned, or it exited with code 0.
+    #[must_use]
+    pub fn is_normal(&self) -> bool {
+        matches!(self, Self::Returned(_) | Self::Exited(0))
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Returned(value) => write!(f, "returned {value}"),
+            Self::Exited(code) => write!(f, "exited with code {code}"),
+            Self::Trapped(trap) => write!(f, "trapped: {}", trap.message),
+            Self::LimitExceeded(limit) => limit.fmt(f),
+            Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
+            Self::Terminated => f.write_str("terminated"),
+            Self::Failed(failure) => write!(f, "failed: {}", failure.message),
+        }
+    }
 }
 
 /// A trap with what is known of its place.
@@ -45,6 +77,12 @@ pub struct LimitExceeded {
     pub used: String,
 }
 
+impl fmt::Display for LimitExceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "limit `{}` exceeded: allowed {}, used {}", self.limit, self.allowed, self.used)
+    }
+}
+
 /// A failure that is not the guest's trap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -52,6 +90,13 @@ pub struct Failure {
     pub kind: FailureKind,
     /// What happened, with entry, expectation and next step.
     pub message: String,
+}
+
+impl Failure {
+    /// A failure of this kind with this text.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
 }
 
 /// Kinds of failures.
@@ -62,10 +107,37 @@ pub enum FailureKind {
     Arguments,
     /// The module could not be instantiated.
     Instantiate,
-    /// The guest called an import that its entry does not list.
-    Unlisted,
-    /// A panic in host code.
+    /// The guest called an import that its entry does not list, or that nobody serves.
+    Import,
+    /// The host code of the process panicked.
     Panic,
+    /// A blocking wait was asked for on a worker, where it would wait for itself.
+    Deadlock,
     /// Anything else on the host's side.
     Host,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_result_or_code_zero_is_normal() {
+        assert!(Exit::Returned(Payload::Nil).is_normal());
+        assert!(Exit::Exited(0).is_normal());
+        assert!(!Exit::Exited(1).is_normal());
+        assert!(!Exit::Terminated.is_normal());
+        assert!(!Exit::Cancelled { reason: "stop".into() }.is_normal());
+        assert!(!Exit::Trapped(Trap { message: "unreachable".into(), backtrace: vec![] }).is_normal());
+    }
+
+    #[test]
+    fn every_exit_reads_as_a_sentence() {
+        let limit = LimitExceeded { limit: "max_execution", allowed: "5s".into(), used: "5.001s".into() };
+        assert_eq!(Exit::LimitExceeded(limit).to_string(), "limit `max_execution` exceeded: allowed 5s, used 5.001s");
+        let failure = Failure::new(FailureKind::Host, "the disk is gone");
+        assert_eq!(Exit::Failed(failure).to_string(), "failed: the disk is gone");
+        assert_eq!(Exit::Cancelled { reason: "stop".into() }.to_string(), "cancelled: stop");
+        assert_eq!(Exit::Exited(3).to_string(), "exited with code 3");
+    }
 }

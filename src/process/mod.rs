@@ -1,9 +1,34 @@
-//! Processes: what runs, in any language.
+//! Processes, in any language: what they are made from, what they are named, where they run and how they end.
+//!
+//! Knows no wasm, Lua or WASI: a guest language implements [`Program`] and [`Process`]. The way in is
+//! [`Manager::spawn`]; the way out is one [`Exit`].
+//!
+//! # Invariants
+//! - A process exists in its host's table, and its watchers are in place, before its first step.
+//! - Steps of one process never overlap; it is closed and dropped on a worker.
+//! - Its exit is published exactly once, after [`Process::close`] and after it left the table.
+//! - Nothing here is called with a lock held: watchers and wakers run outside.
+//! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
+mod cell;
 mod exit;
+mod handle;
+mod host;
+mod manager;
 mod payload;
 mod pid;
+mod program;
+pub(crate) mod step;
+mod task;
+#[cfg(all(test, not(wippy_loom)))]
+mod tests;
 
+pub use cell::Watcher;
 pub use exit::{Exit, Failure, FailureKind, LimitExceeded, Trap};
+pub use handle::ProcessHandle;
+pub(crate) use host::Machinery;
+pub use host::{Host, HostKind};
+pub use manager::{Manager, SpawnError, Start};
 pub use payload::{JsonError, Payload, YamlError};
-pub use pid::Pid;
+pub use pid::{Pid, PidError};
+pub use program::{ArgumentError, Birth, Process, Program, Progress, ResultStyle, Stdio};

@@ -1,0 +1,179 @@
+//! What outlives a process: the requests for its end, its exit, and who waits for it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{Exit, Pid};
+use crate::registry::EntryId;
+use crate::scheduler::TaskRef;
+
+/// Somebody who is told of the exit of a process. Called once, on the worker that ended the process, after its resources
+/// are released; must not block.
+pub trait Watcher: Send + Sync {
+    /// The process ended like this.
+    fn exited(&self, pid: &Pid, exit: &Exit);
+}
+
+impl<F: Fn(&Pid, &Exit) + Send + Sync> Watcher for F {
+    fn exited(&self, pid: &Pid, exit: &Exit) {
+        self(pid, exit);
+    }
+}
+
+const ALIVE: u8 = 0;
+const CANCEL: u8 = 1;
+const TERMINATE: u8 = 2;
+
+/// The control block of one process, shared by its task, its host's table and its handles.
+pub(super) struct ProcessCell {
+    pub(super) pid: Pid,
+    pub(super) entry: EntryId,
+    /// Set once, right after the task was handed to the scheduler.
+    task: OnceLock<TaskRef>,
+    /// The strongest end asked for so far; only ever grows.
+    request: AtomicU8,
+    /// Why a cancel was asked for; written before `request` says so.
+    reason: OnceLock<String>,
+    outcome: Mutex<Outcome>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct Outcome {
+    exit: Option<Exit>,
+    wakers: Vec<Waker>,
+    watchers: Vec<Box<dyn Watcher>>,
+}
+
+/// The end that somebody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndRequest {
+    None,
+    Cancel,
+    Terminate,
+}
+
+impl ProcessCell {
+    pub(super) fn new(pid: Pid, entry: EntryId, watchers: Vec<Box<dyn Watcher>>) -> Self {
+        Self {
+            pid,
+            entry,
+            task: OnceLock::new(),
+            request: AtomicU8::new(ALIVE),
+            reason: OnceLock::new(),
+            outcome: Mutex::new(Outcome { watchers, ..Outcome::default() }),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Joins the cell with its task; a request that came before the join is passed on now.
+    pub(super) fn attach(&self, task: TaskRef) {
+        let _ = self.task.set(task);
+        // Pairs with the store in `request`: either that call saw the task, or this one sees the request.
+        self.pass_on();
+    }
+
+    pub(super) fn cancel(&self, reason: &str) {
+        let _ = self.reason.set(reason.to_owned());
+        self.request(CANCEL);
+    }
+
+    pub(super) fn terminate(&self) {
+        self.request(TERMINATE);
+    }
+
+    fn request(&self, strength: u8) {
+        // SeqCst, with the load in `pass_on`: see `attach`.
+        self.request.fetch_max(strength, Ordering::SeqCst);
+        self.pass_on();
+    }
+
+    fn pass_on(&self) {
+        let Some(task) = self.task.get() else { return };
+        match self.requested() {
+            EndRequest::None => {}
+            EndRequest::Cancel => task.wake(),
+            EndRequest::Terminate => task.cancel(),
+        }
+    }
+
+    pub(super) fn requested(&self) -> EndRequest {
+        // SeqCst, with `request`: see `attach`.
+        match self.request.load(Ordering::SeqCst) {
+            ALIVE => EndRequest::None,
+            CANCEL => EndRequest::Cancel,
+            _ => EndRequest::Terminate,
+        }
+    }
+
+    pub(super) fn cancel_reason(&self) -> String {
+        self.reason.get().cloned().unwrap_or_default()
+    }
+
+    /// Publishes the exit, once: later calls are ignored. Watchers run outside the lock, so they may look at the cell.
+    pub(super) fn publish(&self, exit: Exit) {
+        let (watchers, wakers) = {
+            let mut outcome = self.outcome.lock();
+            if outcome.exit.is_some() {
+                return;
+            }
+            outcome.exit = Some(exit.clone());
+            (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
+        };
+        self.ended.notify_all();
+        for watcher in watchers {
+            watcher.exited(&self.pid, &exit);
+        }
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.outcome.lock().exit.clone()
+    }
+
+    /// The exit, or `None` with the waker kept for it.
+    pub(super) fn poll_exit(&self, waker: &Waker) -> Option<Exit> {
+        let mut outcome = self.outcome.lock();
+        if outcome.exit.is_none() && !outcome.wakers.iter().any(|known| known.will_wake(waker)) {
+            outcome.wakers.push(waker.clone());
+        }
+        outcome.exit.clone()
+    }
+
+    /// Adds a watcher; one that comes after the exit is told at once.
+    pub(super) fn watch(&self, watcher: Box<dyn Watcher>) {
+        let mut outcome = self.outcome.lock();
+        match outcome.exit.clone() {
+            None => outcome.watchers.push(watcher),
+            Some(exit) => {
+                drop(outcome);
+                watcher.exited(&self.pid, &exit);
+            }
+        }
+    }
+
+    /// Blocks the calling thread until the exit, or until `timeout` has passed.
+    pub(super) fn wait(&self, timeout: Option<Duration>) -> Option<Exit> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(exit) = &outcome.exit {
+                return Some(exit.clone());
+            }
+            match deadline {
+                None => self.ended.wait(&mut outcome),
+                Some(deadline) => {
+                    if self.ended.wait_until(&mut outcome, deadline).timed_out() {
+                        return outcome.exit.clone();
+                    }
+                }
+            }
+        }
+    }
+}

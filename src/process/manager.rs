@@ -1,0 +1,216 @@
+//! Finds the program and the host of a start, and brings them together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use super::cell::Watcher;
+use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program};
+use crate::registry::EntryId;
+
+/// What is needed to start a process.
+///
+/// ```
+/// use wippy::process::Start;
+///
+/// let start = Start::new("app:worker".parse()?, "app:processes".parse()?).input([6.into(), 7.into()]);
+/// # Ok::<(), wippy::registry::ParseIdError>(())
+/// ```
+#[non_exhaustive]
+pub struct Start {
+    /// The entry of the program.
+    pub entry: EntryId,
+    /// The entry of the host.
+    pub host: EntryId,
+    /// The arguments.
+    pub input: Vec<Payload>,
+    /// Who is told of the exit; in place before the first step, so that no exit can be missed.
+    pub watchers: Vec<Box<dyn Watcher>>,
+}
+
+impl Start {
+    /// A start of this entry on this host, without arguments.
+    #[must_use]
+    pub fn new(entry: EntryId, host: EntryId) -> Self {
+        Self { entry, host, input: Vec::new(), watchers: Vec::new() }
+    }
+
+    /// With these arguments.
+    #[must_use]
+    pub fn input(mut self, input: impl IntoIterator<Item = Payload>) -> Self {
+        self.input = input.into_iter().collect();
+        self
+    }
+
+    /// With somebody who is told of the exit.
+    #[must_use]
+    pub fn watch(mut self, watcher: impl Watcher + 'static) -> Self {
+        self.watchers.push(Box::new(watcher));
+        self
+    }
+}
+
+/// Why a process was not started. The caller's mistakes and the host's state; what goes wrong later is an
+/// [`Exit`](super::Exit).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// No process entry has this ID.
+    #[error("no process entry `{entry}`{}", hint(.known))]
+    UnknownEntry {
+        /// What was asked for.
+        entry: EntryId,
+        /// The process entries there are.
+        known: Vec<EntryId>,
+    },
+    /// The text names no entry.
+    #[error("{cause}")]
+    InvalidId {
+        /// Why not.
+        cause: String,
+    },
+    /// A start without a host needs exactly one of its kind.
+    #[error("{}", only_host(.kind, .known))]
+    NotOneHost {
+        /// The kind of entry that is looked for: `process.host` or `terminal.host`.
+        kind: &'static str,
+        /// The hosts of this kind.
+        known: Vec<EntryId>,
+    },
+    /// No host has this ID.
+    #[error("no host `{host}`{}", host_hint(.known))]
+    UnknownHost {
+        /// What was asked for.
+        host: EntryId,
+        /// The hosts there are.
+        known: Vec<EntryId>,
+    },
+    /// The arguments do not fit the entry's function.
+    #[error("`{entry}`: {error}")]
+    Arguments {
+        /// The entry.
+        entry: EntryId,
+        /// What does not fit.
+        error: ArgumentError,
+    },
+    /// The host holds as many processes as it may.
+    #[error("host `{host}` is full: {live} processes; wait for one to end and try again")]
+    Busy {
+        /// The host.
+        host: EntryId,
+        /// How many processes it holds.
+        live: usize,
+    },
+    /// The host could not get its threads or its reactor.
+    #[error("host `{host}` could not start: {cause}")]
+    Start {
+        /// The host.
+        host: EntryId,
+        /// What the operating system said.
+        cause: String,
+    },
+    /// The host is shutting down.
+    #[error("host `{host}` is shutting down")]
+    Closing {
+        /// The host.
+        host: EntryId,
+    },
+}
+
+fn names(known: &[EntryId]) -> String {
+    known.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn hint(known: &[EntryId]) -> String {
+    if known.is_empty() { "; the application has none".into() } else { format!("; there are {}", names(known)) }
+}
+
+fn only_host(kind: &str, known: &[EntryId]) -> String {
+    if known.is_empty() {
+        let name = kind.split('.').next().unwrap_or(kind);
+        format!("the application has no `{kind}`; declare one:\n  - name: {name}\n    kind: {kind}")
+    } else {
+        format!("the application has several entries of kind `{kind}`: {}; name one of them", names(known))
+    }
+}
+
+fn host_hint(known: &[EntryId]) -> String {
+    if known.is_empty() {
+        "; declare one:\n  - name: processes\n    kind: process.host".into()
+    } else {
+        format!("; there are {}", names(known))
+    }
+}
+
+/// The programs and hosts of one runtime. Both are fixed once it runs.
+#[derive(Default)]
+pub struct Manager {
+    programs: HashMap<EntryId, Arc<dyn Program>>,
+    hosts: IndexMap<EntryId, Host>,
+}
+
+impl Manager {
+    pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>) -> Self {
+        Self { programs, hosts: hosts.into_iter().map(|host| (host.id().clone(), host)).collect() }
+    }
+
+    /// Starts a process: its arguments are checked now, its first step happens on a worker of the host.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn spawn(&self, start: Start) -> Result<ProcessHandle, SpawnError> {
+        let program = self.program(&start.entry)?;
+        let host = self.hosts.get(&start.host).ok_or_else(|| SpawnError::UnknownHost {
+            host: start.host.clone(),
+            known: self.hosts.keys().cloned().collect(),
+        })?;
+        host.spawn(&**program, start)
+    }
+
+    /// The program of an entry.
+    ///
+    /// # Errors
+    /// No process entry has this ID.
+    pub fn program(&self, entry: &EntryId) -> Result<&Arc<dyn Program>, SpawnError> {
+        self.programs.get(entry).ok_or_else(|| {
+            let mut known: Vec<_> = self.programs.keys().cloned().collect();
+            known.sort();
+            SpawnError::UnknownEntry { entry: entry.clone(), known }
+        })
+    }
+
+    /// The living process with this name.
+    #[must_use]
+    pub fn find(&self, pid: &Pid) -> Option<ProcessHandle> {
+        self.hosts.get(pid.host())?.find(pid.unique()).map(ProcessHandle::new)
+    }
+
+    /// The only host of a kind.
+    ///
+    /// # Errors
+    /// There is none, or more than one.
+    pub fn only_host(&self, kind: HostKind) -> Result<&Host, SpawnError> {
+        let mut found = self.hosts.values().filter(|host| host.kind() == kind);
+        match (found.next(), found.next()) {
+            (Some(host), None) => Ok(host),
+            _ => Err(SpawnError::NotOneHost {
+                kind: kind.name(),
+                known: self.hosts.values().filter(|host| host.kind() == kind).map(|host| host.id().clone()).collect(),
+            }),
+        }
+    }
+
+    /// The hosts in the order of their declaration.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.values()
+    }
+
+    /// Stops every host, terminal hosts last, in reverse order of declaration; returns what had to be terminated.
+    pub(crate) fn shutdown(&self, grace: Duration) -> Vec<Pid> {
+        let (terminals, processes): (Vec<_>, Vec<_>) =
+            self.hosts.values().rev().partition(|host| host.kind() == HostKind::Terminal);
+        processes.into_iter().chain(terminals).flat_map(|host| host.shutdown(grace)).collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! The two traits that a guest language implements: a program, and the processes made from it.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::{Exit, Payload, Pid};
+use crate::reactor::Reactor;
+use crate::registry::EntryId;
+
+/// Something that processes are made from: a loaded wasm entry, a Lua script, a native state machine.
+///
+/// It is shared by everybody who spawns the entry and outlives none of its processes.
+pub trait Program: Send + Sync + 'static {
+    /// The entry it was loaded from.
+    fn entry(&self) -> &EntryId;
+
+    /// Whether these arguments fit, checked before a process is made: they are the caller's mistake, and the caller is
+    /// told at once.
+    ///
+    /// # Errors
+    /// The count or the type of an argument does not fit; the text names the signature.
+    fn check(&self, input: &[Payload]) -> Result<(), ArgumentError>;
+
+    /// Reads arguments typed on a command line, by the types the program expects.
+    ///
+    /// # Errors
+    /// A text is no value of the expected type, or the count is wrong; the text names the signature.
+    fn read_arguments(&self, text: &[String]) -> Result<Vec<Payload>, ArgumentError>;
+
+    /// Makes a process. Nothing of the guest runs here; that begins with the first step.
+    fn create(&self, birth: Birth) -> Box<dyn Process>;
+
+    /// How a returned value is read at the end of a command.
+    fn result_style(&self) -> ResultStyle;
+}
+
+/// A state machine that a worker runs: created, then [`step`](Process::step) after step, then
+/// [`close`](Process::close).
+///
+/// Steps of one process never overlap, but may happen on different threads.
+pub trait Process: Send + 'static {
+    /// Runs until the process waits, is preempted or ends. The first step initialises: a failure there is an [`Exit`].
+    ///
+    /// The waker of `context` makes the process ready again.
+    fn step(&mut self, context: &mut Context<'_>) -> Progress;
+
+    /// Releases what the process holds. Called once, on a worker, before the exit is published; no step follows.
+    fn close(&mut self) {}
+}
+
+/// What a step led to.
+#[derive(Debug)]
+#[must_use]
+pub enum Progress {
+    /// The slice is over; the process could go on.
+    Preempted,
+    /// The process waits for a completion.
+    Blocked,
+    /// The process waits for a message or an event.
+    Idle,
+    /// The process has ended.
+    Exit(Exit),
+}
+
+/// What a new process is given.
+#[non_exhaustive]
+pub struct Birth {
+    /// Its name.
+    pub pid: Pid,
+    /// The entry it is made from.
+    pub entry: EntryId,
+    /// Its arguments, already checked.
+    pub input: Vec<Payload>,
+    /// Where its standard streams lead.
+    pub stdio: Stdio,
+    /// The reactor of its host: timers, readiness, blocking jobs.
+    pub reactor: Arc<Reactor>,
+}
+
+/// Where the standard streams of a process lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stdio {
+    /// To the streams of this program: a command on a terminal host.
+    Terminal,
+    /// Output to the log, line by line; input is at its end.
+    Log,
+}
+
+/// How a returned value is read at the end of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResultStyle {
+    /// The value is the output.
+    Value,
+    /// The value is a WIT `result`: `ok` is the output, `err` an error.
+    Result,
+}
+
+/// Arguments do not fit a program.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ArgumentError {
+    /// What does not fit, with the place inside the argument, and the signature.
+    pub message: String,
+}
+
+impl ArgumentError {
+    /// An error with this text.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}

@@ -1,0 +1,261 @@
+//! Processes that are native state machines, on a real scheduler.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::reactor::{Clock, Reactor, ReactorConfig};
+use crate::registry::EntryId;
+use crate::scheduler::{Scheduler, Ticker};
+
+/// What a test process does at each step.
+type Script = Arc<dyn Fn(&Shared, &mut Context<'_>) -> Progress + Send + Sync>;
+
+#[derive(Default)]
+struct Shared {
+    steps: AtomicUsize,
+    closed: AtomicBool,
+    dropped: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+struct Native {
+    id: EntryId,
+    script: Script,
+    shared: Arc<Shared>,
+}
+
+struct NativeProcess {
+    script: Script,
+    shared: Arc<Shared>,
+}
+
+impl Program for Native {
+    fn entry(&self) -> &EntryId {
+        &self.id
+    }
+    fn check(&self, input: &[Payload]) -> Result<(), ArgumentError> {
+        if input.len() > 1 { Err(ArgumentError::new("expected at most one argument")) } else { Ok(()) }
+    }
+    fn read_arguments(&self, text: &[String]) -> Result<Vec<Payload>, ArgumentError> {
+        Ok(text.iter().cloned().map(Payload::String).collect())
+    }
+    fn create(&self, _birth: Birth) -> Box<dyn Process> {
+        Box::new(NativeProcess { script: Arc::clone(&self.script), shared: Arc::clone(&self.shared) })
+    }
+    fn result_style(&self) -> ResultStyle {
+        ResultStyle::Value
+    }
+}
+
+impl Process for NativeProcess {
+    fn step(&mut self, context: &mut Context<'_>) -> Progress {
+        self.shared.steps.fetch_add(1, Ordering::SeqCst);
+        *self.shared.waker.lock() = Some(context.waker().clone());
+        (self.script)(&self.shared, context)
+    }
+    fn close(&mut self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for NativeProcess {
+    fn drop(&mut self) {
+        self.shared.dropped.store(true, Ordering::SeqCst);
+    }
+}
+
+struct World {
+    manager: Manager,
+    shared: Arc<Shared>,
+    ticker: Ticker,
+}
+
+fn id(text: &str) -> EntryId {
+    text.parse().unwrap()
+}
+
+fn world(script: impl Fn(&Shared, &mut Context<'_>) -> Progress + Send + Sync + 'static) -> World {
+    let shared = Arc::new(Shared::default());
+    let ticker = Ticker::manual();
+    let native = Native { id: id("app:native"), script: Arc::new(script), shared: Arc::clone(&shared) };
+    let ticking = ticker.clone();
+    let host = Host::new(id("app:host"), HostKind::Process, Arc::new(AtomicU64::new(1)), move || {
+        let reactor = Reactor::new(Clock::manual(), ReactorConfig::default())?;
+        let scheduler =
+            Scheduler::builder("host").workers(1).driver(Arc::clone(&reactor) as _).ticker(&ticking).build()?;
+        Ok(Machinery { scheduler, reactor })
+    });
+    let programs = [(id("app:native"), Arc::new(native) as Arc<dyn Program>)].into_iter().collect();
+    World { manager: Manager::new(programs, vec![host]), shared, ticker }
+}
+
+impl World {
+    fn start(&self) -> Start {
+        Start::new(id("app:native"), id("app:host"))
+    }
+
+    fn spawn(&self) -> ProcessHandle {
+        self.manager.spawn(self.start()).unwrap()
+    }
+
+    /// Waits until the process has taken this many steps.
+    fn await_steps(&self, steps: usize) {
+        while self.shared.steps.load(Ordering::SeqCst) < steps {
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn wait(process: &ProcessHandle) -> Exit {
+    process.wait_timeout(Duration::from_secs(60)).expect("the process ends")
+}
+
+#[test]
+fn a_result_is_the_exit_and_resources_are_gone_before_it() {
+    let world = world(|_, _| Progress::Exit(Exit::Returned(42.into())));
+    let (sender, receiver) = mpsc::channel();
+    let shared = Arc::clone(&world.shared);
+    let start = world.start().watch(move |pid: &Pid, exit: &Exit| {
+        let gone = shared.closed.load(Ordering::SeqCst) && shared.dropped.load(Ordering::SeqCst);
+        sender.send((pid.clone(), exit.clone(), gone)).unwrap();
+    });
+    let process = world.manager.spawn(start).unwrap();
+    assert_eq!(process.pid().to_string(), "{app:host|0x00001}");
+    let (pid, exit, gone) = receiver.recv().unwrap();
+    assert_eq!((&pid, &exit, gone), (process.pid(), &Exit::Returned(42.into()), true));
+    assert_eq!(wait(&process), exit);
+    assert!(world.manager.find(&pid).is_none(), "an ended process is no longer found");
+}
+
+#[test]
+fn arguments_and_places_are_checked_before_anything_is_made() {
+    let world = world(|_, _| Progress::Exit(Exit::Returned(Payload::Nil)));
+    let wrong = world.manager.spawn(world.start().input([1.into(), 2.into()])).unwrap_err();
+    assert_eq!(wrong.to_string(), "`app:native`: expected at most one argument");
+    let entry = world.manager.spawn(Start::new(id("app:other"), id("app:host"))).unwrap_err();
+    assert_eq!(entry.to_string(), "no process entry `app:other`; there are `app:native`");
+    let host = world.manager.spawn(Start::new(id("app:native"), id("app:nowhere"))).unwrap_err();
+    assert_eq!(host.to_string(), "no host `app:nowhere`; there are `app:host`");
+    assert_eq!(world.shared.steps.load(Ordering::SeqCst), 0);
+    assert!(world.manager.only_host(HostKind::Process).unwrap().stats().is_none(), "no thread was started for it");
+}
+
+#[test]
+fn terminate_ends_a_process_that_waits() {
+    let world = world(|_, _| Progress::Blocked);
+    let process = world.spawn();
+    world.await_steps(1);
+    process.terminate();
+    assert_eq!(wait(&process), Exit::Terminated);
+    assert!(world.shared.dropped.load(Ordering::SeqCst));
+}
+
+#[test]
+fn terminate_is_seen_by_a_process_that_computes() {
+    let world = world(|shared, _| {
+        while !step::cancelled() {
+            shared.steps.fetch_add(1, Ordering::SeqCst);
+            std::hint::spin_loop();
+        }
+        Progress::Preempted
+    });
+    let process = world.spawn();
+    world.await_steps(2);
+    process.terminate();
+    assert_eq!(wait(&process), Exit::Terminated);
+}
+
+#[test]
+fn terminate_ends_a_process_that_is_queued() {
+    let blocker = Arc::new(AtomicBool::new(true));
+    let gate = Arc::clone(&blocker);
+    let world = world(move |_, _| {
+        while gate.load(Ordering::SeqCst) {
+            std::thread::yield_now();
+        }
+        Progress::Exit(Exit::Returned(Payload::Nil))
+    });
+    let first = world.spawn();
+    world.await_steps(1);
+    let queued = world.spawn();
+    queued.terminate();
+    blocker.store(false, Ordering::SeqCst);
+    assert_eq!(wait(&queued), Exit::Terminated);
+    assert_eq!(wait(&first), Exit::Returned(Payload::Nil));
+    assert_eq!(world.shared.steps.load(Ordering::SeqCst), 1, "the queued one never ran");
+}
+
+#[test]
+fn cancel_waits_for_the_next_wait() {
+    let world = world(|shared, _| match shared.steps.load(Ordering::SeqCst) {
+        1 => Progress::Blocked,
+        2 | 3 => Progress::Preempted,
+        _ => Progress::Blocked,
+    });
+    let process = world.spawn();
+    world.await_steps(1);
+    process.cancel("enough");
+    assert_eq!(wait(&process), Exit::Cancelled { reason: "enough".into() });
+    assert_eq!(world.shared.steps.load(Ordering::SeqCst), 4, "it went on while it computed");
+}
+
+#[test]
+fn a_panic_is_the_exit_of_its_process_only() {
+    let world = world(|shared, _| {
+        assert!(shared.steps.load(Ordering::SeqCst) > 1, "the first step fails");
+        Progress::Exit(Exit::Returned(Payload::Nil))
+    });
+    let process = world.spawn();
+    let Exit::Failed(failure) = wait(&process) else { panic!("expected a failure") };
+    assert_eq!(failure.kind, FailureKind::Panic);
+    assert!(failure.message.contains("app:native") && failure.message.contains("the first step fails"), "{failure:?}");
+    assert_eq!(wait(&world.spawn()), Exit::Returned(Payload::Nil));
+}
+
+#[test]
+fn a_wait_on_a_worker_is_an_answer_and_no_deadlock() {
+    let slot: Arc<Mutex<Option<ProcessHandle>>> = Arc::default();
+    let own = Arc::clone(&slot);
+    let world = world(move |_, _| match own.lock().take() {
+        Some(handle) => Progress::Exit(handle.wait()),
+        None => Progress::Blocked,
+    });
+    let process = world.spawn();
+    world.await_steps(1);
+    *slot.lock() = Some(process.clone());
+    let waker = world.shared.waker.lock().clone().unwrap();
+    waker.wake();
+    let Exit::Failed(failure) = wait(&process) else { panic!("expected a failure") };
+    assert_eq!(failure.kind, FailureKind::Deadlock);
+}
+
+#[test]
+fn shutdown_cancels_then_terminates_and_refuses_more() {
+    let world = world(|_, _| if step::cancelled() { Progress::Blocked } else { Progress::Preempted });
+    let process = world.spawn();
+    world.await_steps(3);
+    world.ticker.tick();
+    let terminated = world.manager.shutdown(Duration::ZERO);
+    assert_eq!(terminated, [process.pid().clone()]);
+    assert_eq!(process.exit(), Some(Exit::Terminated));
+    let refused = world.manager.spawn(world.start()).unwrap_err();
+    assert_eq!(refused.to_string(), "host `app:host` is shutting down");
+}
+
+#[test]
+fn a_handle_is_a_future_and_late_watchers_are_told() {
+    let world = world(|_, _| Progress::Exit(Exit::Exited(3)));
+    let process = world.spawn();
+    let _ = wait(&process);
+    let mut context = Context::from_waker(Waker::noop());
+    let polled = std::pin::Pin::new(&mut process.clone()).poll(&mut context);
+    assert_eq!(polled, std::task::Poll::Ready(Exit::Exited(3)));
+    let (sender, receiver) = mpsc::channel();
+    process.watch(move |_: &Pid, exit: &Exit| sender.send(exit.clone()).unwrap());
+    assert_eq!(receiver.recv().unwrap(), Exit::Exited(3));
+}
