@@ -62,6 +62,5 @@ impl Loaded {
 ///
 /// Never fails: what is wrong is in [`Loaded::diagnostics`].
 pub fn load(options: &LoadOptions) -> Loaded {
-    let _ = options;
-    Loaded { registry: Registry::default(), diagnostics: Diagnostics::default() }
+    super::pipeline::run(options)
 }

@@ -19,16 +19,26 @@
 //! - Nothing is ignored silently but files that are none of ours: no `namespace`, no registry file.
 
 mod catalog;
+mod check;
 mod config;
 mod diagnostic;
+mod discover;
 mod document;
 mod entry;
 mod fields;
+mod files;
 mod hash;
 mod id;
+mod includes;
 mod kinds;
 mod load;
+mod lock;
+mod normalize;
+mod order;
+mod pipeline;
 mod position;
+pub mod render;
+mod settings;
 mod source;
 mod spec;
 mod suggest;
@@ -41,6 +51,7 @@ pub use entry::{Command, Entry, ModuleRef};
 pub use hash::{Hash, ParseHashError};
 pub use id::{EntryId, ParseIdError};
 pub use load::{LoadOptions, Loaded, load};
+pub use order::DependencyCycle;
 pub use position::Position;
 pub use spec::*;
 

@@ -22,7 +22,7 @@ pub use pool::{Pool, PoolType};
 pub use service::ProcessService;
 pub use wasm::{Mount, NetworkRules, Transport, WasiEnv, WasiSpec, WasmSpec, WatSpec};
 
-pub(crate) use host::MAX_WORKERS;
+pub(crate) use modules::is_module_name;
 
 use super::fields::Fields;
 use super::source::RawEntry;
