@@ -1,7 +1,7 @@
 //! Values at the border of a guest: payloads become WIT values by the type of an export, and WIT values payloads.
 //!
 //! Knows types and payloads only: no processes, no entries, no linking. The way in is a plan, made once when an entry is
-//! loaded: [`ComponentPlan`] for a function of a component, [`CorePlan`](super::core_abi::CorePlan) for one of a core
+//! loaded: [`ComponentPlan`] for a function of a component, [`CorePlan`] for one of a core
 //! module. A plan checks arguments without an instance and calls the function of an instance.
 //!
 //! # Invariants
@@ -13,6 +13,7 @@
 
 mod accept;
 mod convert;
+mod core;
 mod error;
 mod example;
 mod plan;
@@ -20,8 +21,10 @@ mod signature;
 mod text;
 mod typed;
 mod types;
+pub mod wit_text;
 
 pub use convert::{lift, lower};
+pub use core::{AbiError, CorePlan, CorePlanError};
 pub use error::{ArgumentError, Hint, ValueError, ValueProblem};
 pub use plan::ComponentPlan;
 pub use signature::{Param, Signature, SignatureError};
