@@ -1,1 +1,42 @@
-//! The `wasi` room.
+//! Host functions over the reactor: what a guest may ask of the world, and how the asking suspends its fiber.
+//!
+//! **Does not know** the registry, processes or schedulers: an entry's declaration arrives as a plain [`WasiConfig`],
+//! the store's data type lends its [`WasiState`] through [`WasiView`], and whoever polls the guest's future runs it.
+//!
+//! **Entries**: [`add_to_linker`] and [`stub_missing`] for components, [`add_preview1`] and [`stub_missing_core`] for
+//! core modules; [`WasiState::new`] once per process, [`WasiState::drain`] before its end is published.
+//!
+//! **Invariants**
+//! - No host function blocks its thread: what has to wait returns a future that leaves its waker with the reactor, with
+//!   a stream or with the blocking pool. No runtime of another library is ever entered.
+//! - A guest sees what its configuration gives it: no arguments, no environment, no directory, no descriptor of the
+//!   program comes from anywhere else.
+//! - Only the profiles that an entry lists are linked. The rest of what a component imports links to functions that end
+//!   the process with [`UnlistedImport`] or [`NotServed`]; it never prevents loading.
+//! - Everything a guest can make grow has a named bound: resources, buffered output, single reads, vectors, polls.
+//! - Creating a [`WasiState`] makes no system call; generators and timers are made when first asked for.
+
+mod cli;
+mod clocks;
+mod config;
+mod error;
+mod filesystem;
+mod linker;
+mod preview1;
+mod profile;
+mod random;
+mod state;
+mod stdio;
+mod stub;
+
+pub use config::{Mount, WasiConfig};
+pub use error::{GuestExit, NoMemory, NotServed, UnlistedImport};
+pub use linker::add_to_linker;
+pub use preview1::add_preview1;
+pub use profile::{Profile, ProfileSet, UnknownImport, profile_of_interface};
+pub use state::{WasiState, WasiUsage, WasiView};
+pub use stdio::{
+    BytesInput, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput, QUEUE_BYTES_MAX,
+    StreamFailure, TRANSFER_BYTES_MAX, Terminal,
+};
+pub use stub::{stub_missing, stub_missing_core};

@@ -1,0 +1,80 @@
+//! What one process may see, as plain values: the room above reads entries, this one never does.
+
+use std::sync::Arc;
+
+use super::profile::ProfileSet;
+use super::stdio::{Discard, EmptyInput, Input, Output};
+
+/// What one process gets from the host. The default gives it nothing: no arguments, no environment, an empty input,
+/// discarded output, no mounts, no profiles.
+///
+/// Cloning is cheap; what processes of one entry have in common is shared.
+///
+/// ```
+/// use wippy::wasi::WasiConfig;
+///
+/// let config = WasiConfig { entry: "app:greet".into(), args: ["greet".to_owned()].into(), ..WasiConfig::default() };
+/// assert_eq!(config.args.len(), 1);
+/// ```
+#[derive(Clone)]
+pub struct WasiConfig {
+    /// The entry's ID, for messages.
+    pub entry: Arc<str>,
+    /// The guest's arguments, the program's name first.
+    pub args: Arc<[String]>,
+    /// The guest's environment, in the order in which it sees it.
+    pub env: Arc<[(String, String)]>,
+    /// Where the guest resolves relative paths; an absolute guest path that need not lie in a mount.
+    pub cwd: Option<Arc<str>>,
+    /// What the guest reads.
+    pub stdin: Arc<dyn Input>,
+    /// Where the guest writes.
+    pub stdout: Arc<dyn Output>,
+    /// Where the guest writes its errors.
+    pub stderr: Arc<dyn Output>,
+    /// The directories the guest sees, in the order of their guest paths.
+    pub mounts: Arc<[Mount]>,
+    /// What the entry lists under `imports`.
+    pub profiles: ProfileSet,
+}
+
+impl Default for WasiConfig {
+    fn default() -> WasiConfig {
+        WasiConfig {
+            entry: Arc::from(""),
+            args: Arc::from([]),
+            env: Arc::from([]),
+            cwd: None,
+            stdin: Arc::new(EmptyInput),
+            stdout: Arc::new(Discard),
+            stderr: Arc::new(Discard),
+            mounts: Arc::from([]),
+            profiles: ProfileSet::EMPTY,
+        }
+    }
+}
+
+impl std::fmt::Debug for WasiConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Values of the environment may be secrets: only their names are shown.
+        f.debug_struct("WasiConfig")
+            .field("entry", &self.entry)
+            .field("args", &self.args)
+            .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("cwd", &self.cwd)
+            .field("mounts", &self.mounts)
+            .field("profiles", &self.profiles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A directory that a guest sees under a path of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The ID of the file system's entry, for messages.
+    pub volume: Arc<str>,
+    /// The absolute path by which the guest sees it.
+    pub guest: Arc<str>,
+    /// True when the guest may not change anything below it.
+    pub read_only: bool,
+}

@@ -1,0 +1,72 @@
+//! The listed profiles, linked to their implementations in this room.
+
+use wasmtime::Result;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use super::profile::{Profile, ProfileSet};
+use super::state::{WasiState, WasiView};
+
+/// The version under which every interface is linked. The engine finds it for any other `0.2.x` a guest asks for.
+pub(super) const WASI_VERSION: &str = "0.2.12";
+
+/// The host state as the bindings want it: host functions are methods of [`WasiState`].
+type State = HasSelf<WasiState>;
+
+/// Links what `listed` enables, for [`super::stub_missing`] to complete per component.
+///
+/// Always linked, whatever is listed, because they act on nothing but handles already held: `wasi:io`, the resource types
+/// and error codes of `wasi:filesystem/types`, and `wasi:filesystem/preopens`, which knows no directory then. Call it once per
+/// linker.
+///
+/// # Errors
+/// When something of this is in the linker already.
+pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) -> Result<()> {
+    io::error::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
+    io::poll::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
+    io::streams::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
+    super::filesystem::add_types(linker, &format!("wasi:filesystem/types@{WASI_VERSION}"))?;
+    filesystem::preopens::add_to_linker::<T, State>(linker, T::wasi)?;
+    for profile in listed.iter() {
+        match profile {
+            Profile::Clocks => {
+                clocks::wall_clock::add_to_linker::<T, State>(linker, T::wasi)?;
+                clocks::monotonic_clock::add_to_linker::<T, State>(linker, T::wasi)?;
+            }
+            Profile::Cli => add_cli(linker)?,
+            Profile::Random => {
+                random::random::add_to_linker::<T, State>(linker, T::wasi)?;
+                random::insecure::add_to_linker::<T, State>(linker, T::wasi)?;
+                random::insecure_seed::add_to_linker::<T, State>(linker, T::wasi)?;
+            }
+            // Linked above, for core modules, by another room, or not served yet.
+            Profile::Io
+            | Profile::Poll
+            | Profile::Filesystem
+            | Profile::Sockets
+            | Profile::Http
+            | Profile::Preview1
+            | Profile::Funcs => {}
+        }
+    }
+    Ok(())
+}
+
+fn add_cli<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
+    cli::environment::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::exit::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::stdin::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::stdout::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::stderr::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::terminal_input::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::terminal_output::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::terminal_stdin::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::terminal_stdout::add_to_linker::<T, State>(linker, T::wasi)?;
+    cli::terminal_stderr::add_to_linker::<T, State>(linker, T::wasi)?;
+    Ok(())
+}
+
+fn table_of<T: WasiView>(data: &mut T) -> &mut ResourceTable {
+    &mut data.wasi().table
+}

@@ -1,0 +1,246 @@
+//! The program's standard output and error, shared by the processes of a terminal.
+//!
+//! Both streams go through one queue, so that what a guest writes to one and then to the other arrives in that order. The
+//! queue is emptied by at most one call on the blocking pool at a time; a full queue makes writers wait.
+
+use std::collections::VecDeque;
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+
+use super::detached::run_detached;
+use super::{Output, StreamFailure, Wakers};
+use crate::reactor::{BlockingError, Reactor};
+
+/// How many bytes wait for a slow reader before writers wait too. A pipe holds as much again.
+pub const QUEUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Where even permitted writes are refused: permissions are given per handle, and a guest may hold many.
+const QUEUE_BYTES_LAST: usize = 16 * QUEUE_BYTES_MAX;
+
+/// How many bytes one write to the system carries; small writes in a row are joined up to this.
+const CHUNK_BYTES_MAX: usize = 64 * 1024;
+
+/// The program's two output streams. Clones are the same terminal.
+///
+/// ```
+/// use wippy::reactor::{Clock, Reactor, ReactorConfig};
+/// use wippy::wasi::{Output, Terminal, WasiConfig};
+///
+/// let reactor = Reactor::new(Clock::real(), ReactorConfig::default())?;
+/// let terminal = Terminal::program(&reactor);
+/// let config = WasiConfig { stdout: terminal.stdout(), stderr: terminal.stderr(), ..WasiConfig::default() };
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Terminal(Arc<Shared>);
+
+struct Shared {
+    /// Its pool does the writing.
+    reactor: Arc<Reactor>,
+    queue: Mutex<Queue>,
+    /// Held only by the call that writes.
+    writers: Mutex<[Box<dyn Write + Send>; 2]>,
+    terminals: [bool; 2],
+}
+
+#[derive(Default)]
+struct Queue {
+    chunks: VecDeque<(Stream, Vec<u8>)>,
+    /// Bytes in `chunks` and in the write that runs.
+    waiting: usize,
+    accepted: u64,
+    /// Bytes that have left or never will; at most `accepted`.
+    settled: u64,
+    /// Why a stream takes nothing more.
+    failures: [Option<StreamFailure>; 2],
+    /// True from the moment a write call is asked for until it finds the queue empty.
+    writing: bool,
+    wakers: Wakers,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Stdout = 0,
+    Stderr = 1,
+}
+
+impl Terminal {
+    /// The standard output and error of this program.
+    #[must_use]
+    pub fn program(reactor: &Arc<Reactor>) -> Terminal {
+        let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
+        Terminal::over(reactor, Box::new(io::stdout()), Box::new(io::stderr()), terminals)
+    }
+
+    /// Any two writers; `terminals` says of each whether a person may sit there. They are called from the blocking
+    /// pool, one at a time, and may block.
+    #[must_use]
+    pub fn over(
+        reactor: &Arc<Reactor>,
+        stdout: Box<dyn Write + Send>,
+        stderr: Box<dyn Write + Send>,
+        terminals: [bool; 2],
+    ) -> Terminal {
+        Terminal(Arc::new(Shared {
+            reactor: reactor.clone(),
+            queue: Mutex::default(),
+            writers: Mutex::new([stdout, stderr]),
+            terminals,
+        }))
+    }
+
+    /// Its standard output.
+    #[must_use]
+    pub fn stdout(&self) -> Arc<dyn Output> {
+        Arc::new(TerminalStream { shared: self.0.clone(), stream: Stream::Stdout })
+    }
+
+    /// Its standard error.
+    #[must_use]
+    pub fn stderr(&self) -> Arc<dyn Output> {
+        Arc::new(TerminalStream { shared: self.0.clone(), stream: Stream::Stderr })
+    }
+}
+
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").field("terminals", &self.0.terminals).finish_non_exhaustive()
+    }
+}
+
+struct TerminalStream {
+    shared: Arc<Shared>,
+    stream: Stream,
+}
+
+impl Output for TerminalStream {
+    fn is_terminal(&self) -> bool {
+        self.shared.terminals[self.stream as usize]
+    }
+
+    fn room(&self) -> Result<usize, StreamFailure> {
+        let queue = self.shared.queue.lock();
+        queue.check(self.stream)?;
+        Ok(QUEUE_BYTES_MAX.saturating_sub(queue.waiting))
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), StreamFailure> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut queue = self.shared.queue.lock();
+        queue.check(self.stream)?;
+        if queue.waiting + bytes.len() > QUEUE_BYTES_LAST {
+            let full = io::Error::new(io::ErrorKind::StorageFull, "more output is waiting than is kept");
+            return Err(full.into());
+        }
+        queue.push(self.stream, bytes);
+        if std::mem::replace(&mut queue.writing, true) {
+            return Ok(());
+        }
+        drop(queue);
+        self.shared.start_writing();
+        Ok(())
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = self.shared.queue.lock();
+        if queue.check(self.stream).is_err() || queue.waiting < QUEUE_BYTES_MAX {
+            return Poll::Ready(());
+        }
+        queue.wakers.keep(cx);
+        Poll::Pending
+    }
+
+    fn accepted(&self) -> u64 {
+        self.shared.queue.lock().accepted
+    }
+
+    fn poll_drained(&self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), StreamFailure>> {
+        let mut queue = self.shared.queue.lock();
+        if queue.settled >= target {
+            return Poll::Ready(queue.check(self.stream));
+        }
+        queue.wakers.keep(cx);
+        Poll::Pending
+    }
+}
+
+impl Queue {
+    fn check(&self, stream: Stream) -> Result<(), StreamFailure> {
+        self.failures[stream as usize].clone().map_or(Ok(()), Err)
+    }
+
+    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        self.waiting += bytes.len();
+        self.accepted += bytes.len() as u64;
+        match self.chunks.back_mut() {
+            Some((last, chunk)) if *last == stream && chunk.len() + bytes.len() <= CHUNK_BYTES_MAX => {
+                chunk.extend_from_slice(bytes);
+            }
+            _ => self.chunks.push_back((stream, bytes.to_vec())),
+        }
+    }
+
+    fn settle(&mut self, bytes: usize) {
+        self.waiting -= bytes;
+        self.settled += bytes as u64;
+        debug_assert!(self.settled <= self.accepted);
+    }
+
+    /// Nothing more can be written to a stream: what waits for it never leaves.
+    fn fail(&mut self, stream: Stream, failure: StreamFailure) {
+        self.failures[stream as usize] = Some(failure);
+        let lost = self.chunks.iter().filter(|(of, _)| *of == stream).map(|(_, chunk)| chunk.len()).sum();
+        self.chunks.retain(|(of, _)| *of != stream);
+        self.settle(lost);
+    }
+}
+
+impl Shared {
+    /// Asks the pool for a call that empties the queue. Only for who has set `writing`.
+    fn start_writing(self: &Arc<Self>) {
+        let (shared, failed) = (self.clone(), self.clone());
+        run_detached(&self.reactor, move || shared.write_all(), move |error| failed.fail_all(error));
+    }
+
+    /// The pool could not write, or a writer panicked: nothing leaves any more.
+    fn fail_all(&self, error: BlockingError) {
+        let failure = StreamFailure::from(io::Error::other(error));
+        let mut queue = self.queue.lock();
+        queue.failures = [Some(failure.clone()), Some(failure)];
+        queue.chunks.clear();
+        queue.waiting = 0;
+        queue.settled = queue.accepted;
+        let wakers = queue.wakers.take();
+        drop(queue);
+        wakers.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Writes until the queue is empty. Runs on the blocking pool.
+    fn write_all(&self) {
+        let mut writers = self.writers.lock();
+        loop {
+            let mut queue = self.queue.lock();
+            let Some((stream, chunk)) = queue.chunks.pop_front() else {
+                queue.writing = false;
+                return;
+            };
+            drop(queue);
+            let writer = &mut writers[stream as usize];
+            let written = writer.write_all(&chunk).and_then(|()| writer.flush());
+            let mut queue = self.queue.lock();
+            queue.settle(chunk.len());
+            if let Err(error) = written {
+                queue.fail(stream, error.into());
+            }
+            let wakers = queue.wakers.take();
+            drop(queue);
+            // Outside the lock: a woken task asks for room at once.
+            wakers.into_iter().for_each(std::task::Waker::wake);
+        }
+    }
+}
