@@ -53,6 +53,10 @@ pub(super) fn enter(core: Rc<Core>) {
 }
 
 /// Calls `ask` with the worker of this thread; `None` elsewhere, and while the thread is being torn down.
+///
+/// Never inlined: a caller on a fiber may go on with another thread after a switch, and must not keep the address of the
+/// thread-local that it computed before.
+#[inline(never)]
 pub(super) fn with_core<R>(ask: impl FnOnce(&Core) -> R) -> Option<R> {
     CORE.try_with(|core| core.get().map(|core| ask(core))).ok().flatten()
 }

@@ -20,6 +20,8 @@ mod builder;
 pub mod current;
 mod error;
 mod idle;
+#[cfg(all(test, wippy_loom))]
+mod models;
 mod park;
 mod queue;
 mod shared;

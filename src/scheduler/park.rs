@@ -95,7 +95,7 @@ impl Parker {
         }
         loop {
             self.changed.wait(&mut guard);
-            // Acquire pairs with the release of the swap in `unpark`.
+            // Acquire pairs with the release of the swap in `notify`.
             let notified = self.state.compare_exchange(NOTIFIED, EMPTY, Ordering::Acquire, Ordering::Relaxed);
             if notified.is_ok() {
                 return;
@@ -110,7 +110,7 @@ impl Parker {
             return true;
         }
         driver.park(None);
-        // Acquire pairs with the release of the swap in `unpark`.
+        // Acquire pairs with the release of the swap in `notify`.
         self.state.swap(EMPTY, Ordering::Acquire) == NOTIFIED
     }
 
@@ -143,14 +143,13 @@ impl Parker {
 
     /// False when a notification was there already; it is used up.
     fn empty_to(&self, asleep: usize) -> bool {
-        // Acquire on failure pairs with the release of the swap in `unpark`.
-        match self.state.compare_exchange(EMPTY, asleep, Ordering::Relaxed, Ordering::Acquire) {
-            Ok(_) => true,
-            Err(state) => {
-                debug_assert_eq!(state, NOTIFIED, "a parker has one sleeper");
-                self.state.store(EMPTY, Ordering::Relaxed);
-                false
-            }
+        if self.state.compare_exchange(EMPTY, asleep, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            return true;
         }
+        // Acquire pairs with the release of the swap in `notify`. A swap and not a store, so that it takes over from the
+        // last of several notifications.
+        let before = self.state.swap(EMPTY, Ordering::Acquire);
+        debug_assert_eq!(before, NOTIFIED, "a parker has one sleeper");
+        false
     }
 }

@@ -93,11 +93,6 @@ impl Queues {
         !self.woken.is_empty() || !self.preempted.is_empty()
     }
 
-    /// True when some deque has a job, also one that its owner would come to.
-    pub(super) fn is_any_deque_filled(&self) -> bool {
-        self.stealers.iter().any(|deque| !deque.is_empty())
-    }
-
     pub(super) fn woken_len(&self) -> usize {
         self.woken.len()
     }
@@ -106,6 +101,7 @@ impl Queues {
         self.preempted.len()
     }
 
+    /// How many jobs the deque of `worker` has.
     pub(super) fn deque_len(&self, worker: usize) -> usize {
         self.stealers[worker].len()
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use super::current::with_core;
 use super::idle::Idle;
 use super::queue::Queues;
-use super::stats::{Count, Counters, Stats};
+use super::stats::{Counters, Stats};
 use super::task::Job;
 use super::tick::{Tended, Ticker};
 use crate::sync::CachePadded;
@@ -32,6 +32,9 @@ pub(super) struct Shared {
     workers_left: AtomicUsize,
     /// The tick of the last look at the driver.
     last_poll: AtomicU64,
+    polls_by_ticker: AtomicU64,
+    /// The step counts at the last tick: a worker whose count stands still is inside a long step. The ticker's own.
+    steps_at_tick: Box<[AtomicU64]>,
 }
 
 impl Shared {
@@ -47,6 +50,8 @@ impl Shared {
             phase: AtomicU8::new(OPEN),
             workers_left: AtomicUsize::new(workers),
             last_poll: AtomicU64::new(0),
+            polls_by_ticker: AtomicU64::new(0),
+            steps_at_tick: (0..workers).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -86,25 +91,19 @@ impl Shared {
         });
         if let Some(job) = job {
             self.queues.push_woken(job);
-            self.announce();
+            self.idle.notify_one();
+            // Relaxed, behind the fence with which `notify_one` begins; that one pairs with the fence in `worker_leaves`:
+            // either this thread sees that nobody is left, or the last worker sees the job.
+            if self.phase.load(Ordering::Relaxed) == CLOSED {
+                self.drop_injected();
+            }
         }
     }
 
-    /// Puts a task whose slice is over behind all others.
+    /// Puts a task whose slice is over behind all others. Called by its worker, so the scheduler is not closed.
     pub(super) fn push_preempted(&self, job: Job) {
         self.queues.push_preempted(job);
-        self.announce();
-    }
-
-    /// Something was pushed where every worker finds it.
-    fn announce(&self) {
         self.idle.notify_one();
-        // Pairs with the fence in `worker_leaves`: either this thread sees that nobody is left, or the last worker sees
-        // the job.
-        fence(Ordering::SeqCst);
-        if self.phase.load(Ordering::Relaxed) == CLOSED {
-            self.drop_injected();
-        }
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -125,7 +124,7 @@ impl Shared {
         // AcqRel: the last one takes over from all others.
         if self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.phase.store(CLOSED, Ordering::Relaxed);
-            // Pairs with the fence in `announce`.
+            // Pairs with the fence in `Idle::notify_one`; see `push_woken`.
             fence(Ordering::SeqCst);
             self.drop_injected();
         }
@@ -144,19 +143,20 @@ impl Shared {
         DROPPING.set(false);
     }
 
-    /// Looks at the driver for `worker`, unless a parked worker waits on it.
-    pub(super) fn poll_driver(&self, worker: usize, tick: u64) {
+    /// Looks at the driver, unless a parked worker waits on it. True when it did.
+    pub(super) fn poll_driver(&self, tick: u64) -> bool {
         // Relaxed: two workers may both look; that is not wrong, only not needed.
         self.last_poll.store(tick, Ordering::Relaxed);
-        if !self.idle.is_driven() {
-            self.counters[worker].add(Count::Poll);
+        let polls = !self.idle.is_driven();
+        if polls {
             self.idle.driver().poll();
         }
+        polls
     }
 
     /// True when nobody has looked at the driver since `tick` began.
     pub(super) fn is_poll_due(&self, tick: u64) -> bool {
-        self.last_poll.load(Ordering::Relaxed) != tick
+        self.last_poll.load(Ordering::Relaxed) < tick
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -171,6 +171,7 @@ impl Shared {
             woken_queue: self.queues.woken_len(),
             preempted_queue: self.queues.preempted_len(),
             parked_workers: self.idle.parked(),
+            polls_by_ticker: self.polls_by_ticker.load(Ordering::Relaxed),
         }
     }
 }
@@ -187,10 +188,16 @@ impl Tended for Shared {
         if self.is_stopping() {
             return;
         }
-        if self.is_poll_due(last) && !self.idle.is_driven() {
-            self.idle.driver().poll();
+        if self.is_poll_due(last) && self.poll_driver(last + 1) {
+            self.polls_by_ticker.fetch_add(1, Ordering::Relaxed);
         }
-        if self.idle.parked() > 0 && self.queues.is_any_deque_filled() {
+        let has_waited = |(worker, (counters, seen)): (usize, (&Counters, &AtomicU64))| {
+            let steps = counters.steps();
+            seen.swap(steps, Ordering::Relaxed) == steps && self.queues.deque_len(worker) > 0
+        };
+        // All of them are looked at, so that all of them are noted.
+        let waiting = self.counters.iter().zip(&self.steps_at_tick).enumerate().filter(|&it| has_waited(it)).count();
+        if waiting > 0 {
             self.idle.notify_one();
         }
     }

@@ -18,6 +18,8 @@ pub struct Stats {
     pub preempted_queue: usize,
     /// Workers that are parked now.
     pub parked_workers: usize,
+    /// Looks at the driver by the ticker, because all workers were inside steps for a whole tick.
+    pub polls_by_ticker: u64,
 }
 
 impl Stats {
@@ -92,6 +94,11 @@ impl Counters {
             Count::Panic => &self.0.panics,
         };
         cell.store(cell.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Steps begun so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.0.steps.load(Ordering::Relaxed)
     }
 
     pub(super) fn read(&self, queue: usize) -> WorkerStats {

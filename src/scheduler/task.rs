@@ -81,13 +81,17 @@ pub enum Step {
 /// What lies in the queues: a task that is ready.
 pub(super) type Job = Arc<dyn Runnable>;
 
+/// A step panicked; the task has been told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Panicked;
+
 /// A cell without the type of its task.
 pub(super) trait Runnable: Send + Sync {
     /// What observers may look at at any time.
     fn header(&self) -> &Header;
 
-    /// One step; an error is the message of a panic. The caller has moved the state to running.
-    fn step(&self, waker: &Waker) -> Result<Step, String>;
+    /// One step. The caller has moved the state to running.
+    fn step(&self, waker: &Waker) -> Result<Step, Panicked>;
 
     /// Drops the task. The caller owns it: it is running, or taken out of a queue for good.
     fn release(&self);
@@ -135,17 +139,16 @@ impl<T: Task> Runnable for TaskCell<T> {
         &self.header
     }
 
-    fn step(&self, waker: &Waker) -> Result<Step, String> {
+    fn step(&self, waker: &Waker) -> Result<Step, Panicked> {
         let steps = &self.header.steps;
         steps.store(steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         let mut slot = self.task.try_lock().expect("steps of one task never overlap");
         let task = slot.as_mut().expect("a task that is not complete is there");
-        let result = guarded(|| task.step(&mut Context::from_waker(waker)));
-        if let Err(message) = &result {
+        guarded(|| task.step(&mut Context::from_waker(waker))).map_err(|message| {
             // A second panic has nobody left to tell.
-            let _ = guarded(|| task.panicked(message));
-        }
-        result
+            let _ = guarded(|| task.panicked(&message));
+            Panicked
+        })
     }
 
     fn release(&self) {

@@ -187,7 +187,7 @@ fn run(shared: &Shared, period: Duration) {
 
 /// How many workers are awake, and whether the ticker sleeps because none is.
 #[derive(Debug)]
-struct Activity {
+pub(super) struct Activity {
     awake: CachePadded<AtomicUsize>,
     /// 1 while the ticker sleeps, or is about to look a last time.
     asleep: AtomicUsize,
@@ -195,11 +195,11 @@ struct Activity {
 }
 
 impl Activity {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { awake: CachePadded(AtomicUsize::new(0)), asleep: AtomicUsize::new(0), bed: Parker::new() }
     }
 
-    fn enter(&self) {
+    pub(super) fn enter(&self) {
         self.awake.fetch_add(1, Ordering::Relaxed);
         // Pairs with the fence in `sleep`: either this thread sees the sleeper, or the sleeper sees the count.
         fence(Ordering::SeqCst);
@@ -208,18 +208,18 @@ impl Activity {
         }
     }
 
-    fn leave(&self) {
+    pub(super) fn leave(&self) {
         let before = self.awake.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0, "who leaves has entered");
     }
 
-    fn is_any(&self) -> bool {
+    pub(super) fn is_any(&self) -> bool {
         self.awake.load(Ordering::Relaxed) > 0
     }
 
     /// Sleeps until some worker is awake.
-    fn sleep(&self) {
-        self.asleep.store(1, Ordering::Relaxed);
+    pub(super) fn sleep(&self) {
+        self.asleep.swap(1, Ordering::Relaxed);
         // Pairs with the fence in `enter`.
         fence(Ordering::SeqCst);
         // Whoever takes the 1 back first decides: a worker that did so has rung, or is about to.

@@ -10,7 +10,7 @@ use super::queue::{OTHERS_FIRST_EVERY, Random};
 use super::shared::{Shared, retire};
 use super::state::{Suspend, Wait};
 use super::stats::Count;
-use super::task::{Job, Step};
+use super::task::{Job, Panicked, Step};
 use super::unwind::AbortIfUnwinding;
 use crate::sync::{Worker, spin_loop};
 
@@ -35,6 +35,8 @@ pub(super) struct Core {
     /// shared, and it is changed between steps only.
     running: RefCell<Option<Job>>,
     steps: Cell<u64>,
+    /// The number of steps at which the driver is looked at, whatever the tick.
+    next_poll: Cell<u64>,
     /// The last tick this worker took notice of.
     tick: Cell<u64>,
     /// The driver's events come in: who is woken then is dealt with when they are all there.
@@ -55,6 +57,7 @@ impl Core {
             random: Random::new(seed, index),
             running: RefCell::new(None),
             steps: Cell::new(0),
+            next_poll: Cell::new(POLL_EVERY),
             tick: Cell::new(tick),
             parking: Cell::new(false),
             deferred: Cell::new(false),
@@ -82,13 +85,14 @@ impl Core {
         }
         let tick = self.shared.ticker.ticks();
         if self.shared.is_poll_due(tick) || self.shared.idle.driver().is_due() {
-            self.shared.poll_driver(self.index, tick);
+            self.poll_driver(tick);
         }
         !self.deque.is_empty() || self.shared.queues.is_injected()
     }
 
     /// Puts a job into the own deque. The first one is this worker's next, so waking somebody for it would only move it
-    /// away from its warm cache; if the present step goes on for long, the ticker tells the others.
+    /// away from its warm cache; if the present step goes on beyond a tick, the ticker tells
+    /// the others.
     pub(super) fn push(&self, job: Job) {
         let is_next = self.deque.is_empty();
         self.deque.push(job);
@@ -139,8 +143,15 @@ impl Core {
     fn look_after_driver(&self) {
         let tick = self.shared.ticker.ticks();
         let is_new_tick = tick != self.tick.get() && self.shared.is_poll_due(tick);
-        if is_new_tick || self.steps.get().is_multiple_of(POLL_EVERY) && self.steps.get() > 0 {
-            self.shared.poll_driver(self.index, tick);
+        if is_new_tick || self.steps.get() >= self.next_poll.get() {
+            self.poll_driver(tick);
+        }
+    }
+
+    fn poll_driver(&self, tick: u64) {
+        self.next_poll.set(self.steps.get() + POLL_EVERY);
+        if self.shared.poll_driver(tick) {
+            self.count(Count::Poll);
         }
     }
 
@@ -199,7 +210,7 @@ impl Core {
             Ok(Step::Blocked) => self.suspend(job, Wait::Completion),
             Ok(Step::Idle) => self.suspend(job, Wait::Message),
             Ok(Step::Done) => end(&job),
-            Err(_message) => {
+            Err(Panicked) => {
                 self.count(Count::Panic);
                 end(&job);
             }
