@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use indexmap::IndexMap;
 
-use super::error::{Path, shown_type, shown_value};
+use super::error::{Path, shown_number, shown_type, shown_value};
 use super::{Hint, ValueError, ValueProblem, WitType};
 use crate::process::Payload;
 
@@ -71,7 +71,7 @@ fn integer(value: &Payload, min: i128, max: i128, ty: &WitType, at: &Path<'_>) -
         other => return Err(at.kind_error(other, ty)),
     };
     if number < min || number > max {
-        return Err(at.error(ValueProblem::OutOfRange { value: value.to_string(), ty: shown_type(ty) }));
+        return Err(at.error(ValueProblem::OutOfRange { value: shown_number(value), ty: shown_type(ty) }));
     }
     Ok(i64::try_from(number).map_or(Payload::UInt(number as u64), Payload::Int))
 }

@@ -200,7 +200,7 @@ fn optional(value: Option<&Val>, ty: Option<&WitType>, at: &Path<'_>) -> Result<
 }
 
 /// What an option of `some` holds: wrapped where the bare value could be nil as well.
-pub(crate) fn wrap_some(inner: Payload, some: &WitType) -> Payload {
+pub(super) fn wrap_some(inner: Payload, some: &WitType) -> Payload {
     if matches!(some, WitType::Option(_)) { single_key("some", inner) } else { inner }
 }
 

@@ -133,8 +133,8 @@ pub enum ValueProblem {
         /// The type in WIT notation.
         ty: String,
     },
-    /// A text on the command line is neither JSON nor WAVE.
-    #[error("{found} is neither JSON nor WAVE, expected `{expected}`, for example `{example}`")]
+    /// A text on the command line says no value of the type, in JSON or in WAVE.
+    #[error("expected `{expected}`, for example `{example}`, found {found}")]
     Unreadable {
         /// The text.
         found: String,
@@ -243,7 +243,7 @@ pub(super) fn shown_value(value: &Payload) -> String {
     match value {
         Payload::Nil => "nothing".to_owned(),
         Payload::Bool(_) | Payload::Int(_) | Payload::UInt(_) | Payload::Float(_) => {
-            format!("{} {value}", value.kind())
+            format!("{} {}", value.kind(), shown_number(value))
         }
         Payload::String(text) => format!("string \"{}\"", clipped(text, MAX_VALUE_SHOWN).escape_debug()),
         Payload::Bytes(bytes) => format!("{} bytes", bytes.len()),
@@ -255,6 +255,11 @@ pub(super) fn shown_value(value: &Payload) -> String {
             format!("a map with {}{more}", keys.join(", "))
         }
     }
+}
+
+/// A number as errors show it: JSON without the quotes it needs around `nan` and `inf`.
+pub(super) fn shown_number(value: &Payload) -> String {
+    value.to_string().trim_matches('"').to_owned()
 }
 
 /// A place in a value, from the inside out; written only when an error needs it.

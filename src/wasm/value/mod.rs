@@ -23,6 +23,9 @@ mod typed;
 mod types;
 pub mod wit_text;
 
+#[cfg(test)]
+mod tests;
+
 pub use convert::{lift, lower};
 pub use core::{AbiError, CorePlan, CorePlanError};
 pub use error::{ArgumentError, Hint, ValueError, ValueProblem};

@@ -93,3 +93,15 @@ impl ComponentPlan {
         }
     }
 }
+
+#[cfg(test)]
+impl ComponentPlan {
+    /// The same plan with all values through [`Val`].
+    pub(super) fn without_fast_path(&self) -> Self {
+        Self { fast: None, ..self.clone() }
+    }
+
+    pub(super) fn has_fast_path(&self) -> bool {
+        self.fast.is_some()
+    }
+}

@@ -43,6 +43,9 @@ pub struct Param {
     pub ty: WitType,
 }
 
+/// Stands in a signature for what was too large to be read.
+const TOO_LARGE: &str = "…";
+
 /// A function cannot be called from outside its module.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -75,7 +78,7 @@ impl Signature {
     /// such a function can be listed, not called.
     pub fn of_component(func: &ComponentFunc) -> Self {
         let mut parts = Parts::new();
-        let mut read = |ty| WitType::read(&ty, &mut parts).unwrap_or(WitType::Refused("…"));
+        let mut read = |ty| WitType::read(&ty, &mut parts).unwrap_or(WitType::Refused(TOO_LARGE));
         let params = func.params().map(|(name, ty)| Param { name: name.to_owned(), ty: read(ty) }).collect();
         Self { params, results: func.results().map(read).collect() }
     }
@@ -112,11 +115,12 @@ impl Signature {
     /// Whether every value of the function can cross the border of a process.
     ///
     /// # Errors
-    /// [`SignatureError::Refused`] names the type that cannot.
+    /// [`SignatureError::Refused`] names the type that cannot, [`SignatureError::TooLarge`] the bound.
     pub fn callable(&self, method: &str) -> Result<(), SignatureError> {
         let mut types = self.params.iter().map(|param| &param.ty).chain(&self.results);
         match types.find_map(WitType::refused) {
             None => Ok(()),
+            Some(TOO_LARGE) => Err(SignatureError::TooLarge { method: method.to_owned(), error: TypeTooLarge }),
             Some(ty) => Err(SignatureError::Refused { signature: self.shown(method), ty }),
         }
     }

@@ -41,10 +41,18 @@ pub(super) fn read_text(text: &str, ty: &WitType, at: &Path<'_>) -> Result<Paylo
             Err(error) => reason = reason.or(Some(error)),
         }
     }
-    Err(reason.unwrap_or_else(|| {
-        let (found, expected) = (shown_text(text), shown_type(ty));
-        at.error(ValueProblem::Unreadable { found, expected, example: example(ty) })
-    }))
+    match reason {
+        // A wrong kind as a whole says nothing that an example would not say better.
+        Some(error) if !is_whole_kind(&error, at) => Err(error),
+        _ => {
+            let (found, expected) = (shown_text(text), shown_type(ty));
+            Err(at.error(ValueProblem::Unreadable { found, expected, example: example(ty) }))
+        }
+    }
+}
+
+fn is_whole_kind(error: &ValueError, at: &Path<'_>) -> bool {
+    matches!(error.problem, ValueProblem::Kind { .. }) && error.path == at.to_string()
 }
 
 /// The payload that a WAVE text means for `ty`, not yet in exact shape; `None` where it is not WAVE.

@@ -166,6 +166,7 @@ impl<'a> Parser<'a> {
             match self.peek().text {
                 "" if !wrapped => return Ok(()),
                 "}" if wrapped => return Ok(()),
+                "" => return Err(self.error("a function or `}`")),
                 "package" if named && !wrapped => {
                     while !matches!(self.peek().text, "" | ";") {
                         self.next();

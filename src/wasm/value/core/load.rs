@@ -90,8 +90,8 @@ impl<'a> Source<'a> {
         let element = match ty {
             WitType::List(element) if **element != WitType::U8 => element,
             ty => {
-                self.take(length)?;
                 let bytes = self.bytes(pointer, length, ty)?;
+                self.take(length)?;
                 return match ty {
                     WitType::String => match std::str::from_utf8(bytes) {
                         Ok(text) => Ok(Payload::from(text)),
@@ -103,9 +103,9 @@ impl<'a> Source<'a> {
         };
         let layout = Layout::of(element);
         aligned(pointer, layout.align, ty)?;
-        // Before anything is allocated: a guest can name a length of billions for free.
-        self.take(length.saturating_mul(size_of::<Payload>() as u64))?;
+        // Both before anything is made: a guest can name any length for free, and overlapping lists cost it little.
         self.bytes(pointer, length.saturating_mul(u64::from(layout.size)), ty)?;
+        self.take(length.saturating_mul(size_of::<Payload>() as u64))?;
         (0..length).map(|index| self.load(pointer + index * u64::from(layout.size), element)).collect()
     }
 

@@ -18,6 +18,8 @@ mod call;
 mod layout;
 mod load;
 mod store;
+#[cfg(test)]
+pub(super) mod testing;
 
 pub use call::{CorePlan, CorePlanError};
 
