@@ -29,6 +29,11 @@ mod state;
 mod stdio;
 mod stub;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use config::{Mount, WasiConfig};
 pub use error::{GuestExit, NoMemory, NotServed, UnlistedImport};
 pub use linker::add_to_linker;

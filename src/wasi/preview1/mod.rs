@@ -34,3 +34,6 @@ pub fn add_preview1<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
     poll::add(linker)?;
     absent::add(linker)
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,6 @@ impl Output for Discard {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;
