@@ -121,7 +121,7 @@ impl Reactor {
     pub fn new(clock: Clock, config: ReactorConfig) -> io::Result<Arc<Self>> {
         let (core, registry, parking) = drive::new()?;
         let alarm = if clock.is_manual() { Alarm::park_timeout() } else { Alarm::new(&registry)? };
-        Self::with_alarm(clock, config, core, registry, parking, alarm)
+        Ok(Self::with_alarm(clock, config, core, registry, parking, alarm))
     }
 
     fn with_alarm(
@@ -131,7 +131,7 @@ impl Reactor {
         registry: mio::Registry,
         parking: Parking,
         alarm: Alarm,
-    ) -> io::Result<Arc<Self>> {
+    ) -> Arc<Self> {
         let blocking = config.blocking.unwrap_or_else(|| BlockingPool::new(BlockingConfig::default()));
         let reactor = Arc::new(Self {
             clock,
@@ -143,7 +143,7 @@ impl Reactor {
         });
         let attached = Arc::downgrade(&reactor);
         reactor.clock.attach(attached);
-        Ok(reactor)
+        reactor
     }
 
     /// The clock that this reactor's timers follow.

@@ -1,1 +1,0 @@
-//! The reactor as a whole: parking, timers and sources together.
