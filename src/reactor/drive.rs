@@ -107,7 +107,9 @@ impl Driver for Reactor {
 
     fn poll(&self) {
         wake_all(|woken| {
-            self.timers.fire(&self.clock, TIMERS_PER_TURN, woken);
+            if self.timers.is_due(&self.clock) {
+                self.timers.fire(&self.clock, TIMERS_PER_TURN, woken);
+            }
             // No source, no event that matters here; and whoever waits takes the events itself.
             if self.sources.len() > 0
                 && let Some(mut core) = self.core.try_lock()

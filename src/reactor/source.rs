@@ -429,3 +429,30 @@ impl<F: AsFd> Source for FdSource<F> {
         mio::unix::SourceFd(&self.0.as_fd().as_raw_fd()).deregister(registry)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_of_an_earlier_owner_finds_nothing() {
+        let mut slab = Slab::default();
+        let first = slab.insert(Arc::default());
+        let other = slab.insert(Arc::default());
+        assert!(slab.get(first).is_some());
+        slab.remove(first);
+        assert!(slab.get(first).is_none(), "vacant");
+        let second = slab.insert(Arc::default());
+        assert_eq!(first.0 as u32, second.0 as u32, "the slot is taken again");
+        assert!(slab.get(first).is_none() && slab.get(second).is_some() && slab.get(other).is_some());
+    }
+
+    #[test]
+    fn no_token_is_one_of_the_reactors_own() {
+        let mut slab = Slab::default();
+        slab.insert(Arc::default());
+        slab.slots[0].generation = u32::MAX - 1;
+        slab.remove(token(0, u32::MAX - 1));
+        assert_eq!(slab.insert(Arc::default()), token(0, 0), "generations stop short of `u32::MAX`");
+    }
+}

@@ -110,11 +110,9 @@ impl Timers {
     }
 
     /// Moves the wakers of at most `limit` due timers to `woken`, without touching the state of the driver. Returns whether
-    /// more may be due.
+    /// more may be due. Asks under the lock: a sleep that read the time before an advance may not have published its
+    /// deadline when the advancing thread comes here.
     pub(super) fn fire(&self, clock: &Clock, limit: usize, woken: &mut Vec<Waker>) -> bool {
-        if !self.is_due(clock) {
-            return false;
-        }
         let mut state = self.state.lock();
         self.pop_due(&mut state, clock.now(), limit, woken);
         drop(state);

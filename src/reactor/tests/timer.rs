@@ -124,16 +124,37 @@ fn the_last_reference_to_a_task_may_go_with_its_waker() {
 /// The advance and the first poll race: whichever is first, the sleep is ready or its task is woken.
 #[test]
 fn no_wake_up_is_lost_between_a_poll_and_an_advance() {
+    const ROUNDS: usize = 30_000;
     within_limit(|| {
-        for _ in 0..2_000 {
-            let (clock, reactor) = manual();
+        let (clock, reactor) = manual();
+        // Each side counts its rounds here, so that both begin the same round at the same moment.
+        let begun = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let meet = |begun: &[AtomicUsize; 2], side: usize, round: usize| {
+            begun[side].store(round, Ordering::SeqCst);
+            while begun[1 - side].load(Ordering::SeqCst) < round {
+                std::hint::spin_loop();
+            }
+        };
+        let advancing = {
+            let (clock, begun) = (clock.clone(), Arc::clone(&begun));
+            std::thread::spawn(move || {
+                for round in 1..=ROUNDS {
+                    meet(&begun, 0, 2 * round);
+                    (0..round % 16).for_each(|_| std::hint::spin_loop());
+                    clock.advance(Duration::from_nanos(1)).unwrap();
+                    meet(&begun, 0, 2 * round + 1);
+                }
+            })
+        };
+        for round in 1..=ROUNDS {
             let (counter, waker) = Counter::new();
             let mut sleep = reactor.sleep(Duration::from_nanos(1));
-            let advance = std::thread::spawn(move || clock.advance(Duration::from_nanos(1)).unwrap());
+            meet(&begun, 1, 2 * round);
             let ready = poll_once(&mut sleep, &waker).is_ready();
-            advance.join().unwrap();
-            assert!(ready || counter.count() == 1);
+            meet(&begun, 1, 2 * round + 1);
+            assert!(ready || counter.count() == 1, "round {round}");
         }
+        advancing.join().unwrap();
     });
 }
 
