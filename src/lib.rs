@@ -14,6 +14,10 @@ pub mod volume;
 pub mod wasi;
 pub mod wasm;
 
+pub mod runtime;
+
 pub mod cli;
 
 mod sync;
+
+pub use runtime::{BuildError, Checked, Runtime, RuntimeBuilder};

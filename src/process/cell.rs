@@ -9,7 +9,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Exit, Pid};
 use crate::registry::EntryId;
-use crate::scheduler::TaskRef;
+use crate::scheduler::{TaskRef, TaskState};
 
 /// Somebody who is told of the exit of a process. Called once, on the worker that ended the process, after its resources
 /// are released; must not block.
@@ -108,6 +108,15 @@ impl ProcessCell {
             CANCEL => EndRequest::Cancel,
             _ => EndRequest::Terminate,
         }
+    }
+
+    /// What its task is doing; queued until the scheduler has it.
+    pub(super) fn state(&self) -> TaskState {
+        self.task.get().map_or(TaskState::Ready, TaskRef::state)
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.task.get().map_or(0, TaskRef::steps)
     }
 
     pub(super) fn cancel_reason(&self) -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::cell::{ProcessCell, Watcher};
 use super::{Exit, Failure, FailureKind, Pid};
 use crate::registry::EntryId;
-use crate::scheduler::current;
+use crate::scheduler::{TaskState, current};
 
 /// A started process: its name, its end, and the ways to ask for it. Cheap to clone; dropping it changes nothing for the
 /// process.
@@ -36,6 +36,18 @@ impl ProcessHandle {
     #[must_use]
     pub fn entry(&self) -> &EntryId {
         &self.cell.entry
+    }
+
+    /// What the process is doing at this moment.
+    #[must_use]
+    pub fn state(&self) -> TaskState {
+        self.cell.state()
+    }
+
+    /// The number of steps it has begun.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.cell.steps()
     }
 
     /// The exit, if the process has ended.

@@ -233,8 +233,9 @@ impl Host {
 
     /// Stops the host: no new process, cancel for all, force for what is left after `grace`, then the workers.
     ///
-    /// Returns the processes that had to be terminated.
-    pub(crate) fn shutdown(&self, grace: Duration) -> Vec<Pid> {
+    /// `tick` has computing guests look up: a forced end must not wait for a clock that stands still. Returns the
+    /// processes that had to be terminated.
+    pub(crate) fn shutdown(&self, grace: Duration, tick: &dyn Fn()) -> Vec<Pid> {
         // Release, with the Acquire loads in `spawn` and `machinery`; the lock is passed once, so that a start that was
         // under way is over.
         self.closing.store(true, Ordering::Release);
@@ -249,7 +250,13 @@ impl Host {
                 terminated.push(cell.pid.clone());
                 cell.terminate();
             }
-            self.table.wait_empty(Instant::now() + FORCED_END_WAIT);
+            let deadline = Instant::now() + FORCED_END_WAIT;
+            while Instant::now() < deadline {
+                tick();
+                if self.table.wait_empty(deadline.min(Instant::now() + FORCED_END_TICK)) {
+                    break;
+                }
+            }
         }
         // On a worker it only stops accepting: a worker can not wait for itself.
         let _ = machinery.scheduler.shutdown();
@@ -261,6 +268,9 @@ impl Host {
 /// How long a shutdown waits for processes that were ended by force: a guest is stopped at its next tick, only a bulk
 /// memory operation of the engine can hold it longer.
 const FORCED_END_WAIT: Duration = Duration::from_secs(5);
+
+/// How often computing guests are asked to look up while their end is waited for.
+const FORCED_END_TICK: Duration = Duration::from_millis(1);
 
 impl fmt::Debug for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

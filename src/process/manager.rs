@@ -208,9 +208,9 @@ impl Manager {
     }
 
     /// Stops every host, terminal hosts last, in reverse order of declaration; returns what had to be terminated.
-    pub(crate) fn shutdown(&self, grace: Duration) -> Vec<Pid> {
+    pub(crate) fn shutdown(&self, grace: Duration, tick: &dyn Fn()) -> Vec<Pid> {
         let (terminals, processes): (Vec<_>, Vec<_>) =
             self.hosts.values().rev().partition(|host| host.kind() == HostKind::Terminal);
-        processes.into_iter().chain(terminals).flat_map(|host| host.shutdown(grace)).collect()
+        processes.into_iter().chain(terminals).flat_map(|host| host.shutdown(grace, tick)).collect()
     }
 }

@@ -23,6 +23,8 @@ mod task;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;
 
+/// What a process is doing: its task's state.
+pub use crate::scheduler::TaskState as State;
 pub use cell::Watcher;
 pub use exit::{Exit, Failure, FailureKind, LimitExceeded, Trap};
 pub use handle::ProcessHandle;

@@ -239,8 +239,7 @@ fn shutdown_cancels_then_terminates_and_refuses_more() {
     let world = world(|_, _| if step::cancelled() { Progress::Blocked } else { Progress::Preempted });
     let process = world.spawn();
     world.await_steps(3);
-    world.ticker.tick();
-    let terminated = world.manager.shutdown(Duration::ZERO);
+    let terminated = world.manager.shutdown(Duration::ZERO, &|| world.ticker.tick());
     assert_eq!(terminated, [process.pid().clone()]);
     assert_eq!(process.exit(), Some(Exit::Terminated));
     let refused = world.manager.spawn(world.start()).unwrap_err();

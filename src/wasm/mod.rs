@@ -1,3 +1,25 @@
-//! The `wasm` room.
+//! WebAssembly: bytes become a module, a module a program, a program processes.
+//!
+//! Knows no Lua and no command line. The way in is [`load`]: the wasm entries of a checked registry become programs that
+//! the process manager can start; a process is one future that owns its store, and polling it once is one step.
+//!
+//! # Invariants
+//! - A binary is compiled once per engine, whatever the number of entries that name it; a linker is resolved once per
+//!   binary and imports set.
+//! - Nothing of a guest runs at load: instantiation and start functions belong to the first step.
+//! - The store lives inside the future of its process; counters that must outlive it live outside.
+//! - Everything a guest can reach was listed by its entry; what it merely imports is a stub that names itself.
 
+mod engine;
+mod exports;
+mod failure;
+mod fiber;
+mod load;
+mod module;
+mod program;
+mod state;
 pub mod value;
+
+pub use engine::{EngineError, EngineOptions, Engines};
+pub use load::Progress;
+pub(crate) use load::{Programs, Sources, load};

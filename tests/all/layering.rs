@@ -23,7 +23,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "registry", "scheduler", "reactor", "process", "function", "volume", "env", "wasi", "wasm", "lua", "batch",
+            "registry",
+            "scheduler",
+            "reactor",
+            "process",
+            "function",
+            "volume",
+            "env",
+            "wasi",
+            "wasm",
+            "lua",
+            "batch",
             "control",
         ],
     ),
@@ -48,9 +58,8 @@ fn code(line: &str) -> &str {
 
 /// The identifiers that follow `text` at the beginning: one, or those of a group in braces.
 fn heads(text: &str) -> Vec<String> {
-    let identifier = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-    };
+    let identifier =
+        |text: &str| -> String { text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
     let Some(group) = text.strip_prefix('{') else { return vec![identifier(text)] };
     let mut depth = 0;
     let mut heads = Vec::new();
@@ -92,9 +101,10 @@ fn reached(source: &str, module: &[String]) -> BTreeSet<String> {
             rest = next;
         }
         // An inline `mod tests` climbs one step for itself.
-        let inline = text[..at].contains("\nmod ") && text[..at].rfind("\nmod ").is_some_and(|start| {
-            text[start..at].contains('{') && !text[start..at].contains("\n}")
-        });
+        let inline = text[..at].contains("\nmod ")
+            && text[..at]
+                .rfind("\nmod ")
+                .is_some_and(|start| text[start..at].contains('{') && !text[start..at].contains("\n}"));
         if climbed - usize::from(inline) >= module.len().max(1) && !module.is_empty() {
             rooms.extend(heads(rest));
         }

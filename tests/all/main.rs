@@ -3,3 +3,5 @@
 
 /// Which room may import which.
 mod layering;
+/// Who runs when: slices, sleepers, limits of time.
+mod scheduling;

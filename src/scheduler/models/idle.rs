@@ -79,7 +79,8 @@ impl Pool {
 
     fn next_job(&self) -> bool {
         let take = |fetched: usize| fetched.checked_sub(1);
-        self.fetched.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() || matches!(self.queue.steal(), Steal::Success(()))
+        self.fetched.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+            || matches!(self.queue.steal(), Steal::Success(()))
     }
 
     fn step(&self) {

@@ -1,0 +1,269 @@
+//! The one place where rooms are wired: load an application, start its hosts, spawn, shut down.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use crate::env::Environment;
+use crate::process::{Host, HostKind, Machinery, Manager, Payload, Pid, ProcessHandle, SpawnError, Start};
+use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig};
+use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry, Spec};
+use crate::scheduler::{Scheduler, Ticker};
+use crate::volume::Volumes;
+use crate::wasm::{self, EngineOptions, Engines};
+
+pub use crate::wasm::Progress;
+
+/// The period of the ticker: the length of a slice.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// The number of the first process of a runtime.
+const FIRST_PROCESS: u64 = 1;
+
+/// What a [`Runtime`] is made of; see [`Runtime::builder`].
+///
+/// Defaults: the application in the current folder, compiled code cached on disk, the real clock, as many workers a host
+/// as its entry says.
+#[derive(Clone)]
+pub struct RuntimeBuilder {
+    load: LoadOptions,
+    engine: EngineOptions,
+    clock: Clock,
+    workers: Option<usize>,
+    progress: Option<Arc<dyn Progress>>,
+}
+
+/// What [`RuntimeBuilder::check`] found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Checked {
+    /// What was declared; without what could not be read.
+    pub registry: Registry,
+    /// All problems, by file and line.
+    pub diagnostics: Diagnostics,
+}
+
+/// Why a runtime could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The application has errors; every one of them is in here, and its warnings.
+    #[error("the application has {} errors", .0.errors())]
+    Configuration(Diagnostics),
+    /// The engine can't run on this machine.
+    #[error(transparent)]
+    Engine(#[from] wasm::EngineError),
+    /// The operating system refused something that is needed.
+    #[error("the runtime could not get what it needs of the operating system")]
+    System(#[from] io::Error),
+}
+
+impl RuntimeBuilder {
+    /// The application's folder.
+    #[must_use]
+    pub fn load(mut self, app: impl Into<PathBuf>) -> Self {
+        self.load.app = app.into();
+        self
+    }
+
+    /// How the application is read: configuration file, overrides, settings. Replaces what [`load`](Self::load) said.
+    #[must_use]
+    pub fn load_options(mut self, options: LoadOptions) -> Self {
+        self.load = options;
+        self
+    }
+
+    /// Workers of every `process.host`, whatever its entry says. At least one.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// Whether compiled code is kept on disk and found again by the next run.
+    #[must_use]
+    pub fn cache(mut self, cache: bool) -> Self {
+        self.engine.cache = cache;
+        self
+    }
+
+    /// The clock of timers, deadlines and guests. A manual one moves only when it is told to, and ends slices then.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Who is told how loading goes on.
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Reads, hashes, compiles and checks the application, and starts nothing of it.
+    ///
+    /// # Errors
+    /// Only what has nothing to do with the application; its problems are in the answer.
+    pub fn check(&self) -> Result<Checked, BuildError> {
+        let loaded = self.read()?;
+        Ok(Checked { registry: loaded.registry, diagnostics: loaded.diagnostics })
+    }
+
+    /// Loads the application and makes its hosts. Their threads begin with their first process.
+    ///
+    /// # Errors
+    /// [`BuildError::Configuration`] with every problem when the application has an error.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        let loaded = self.read()?;
+        if loaded.diagnostics.has_errors() {
+            return Err(BuildError::Configuration(loaded.diagnostics));
+        }
+        let ticker = self.ticker()?;
+        ticker.on_tick(loaded.engines.on_tick());
+        let hosts = self.hosts(&loaded.registry, &ticker);
+        let manager = Manager::new(loaded.programs, hosts);
+        Ok(Runtime { registry: loaded.registry, warnings: loaded.diagnostics, manager, clock: self.clock, ticker })
+    }
+
+    /// The ticker: a thread for the real clock, and advances of a manual one.
+    fn ticker(&self) -> io::Result<Ticker> {
+        if !self.clock.is_manual() {
+            return Ticker::start(TICK);
+        }
+        let ticker = Ticker::manual();
+        let ticking = ticker.clone();
+        // An advance of any length is one tick: ticks say "look up", they do not measure.
+        self.clock.on_advance(move |_| ticking.tick()).map_err(io::Error::other)?;
+        Ok(ticker)
+    }
+
+    fn read(&self) -> Result<Loaded, BuildError> {
+        let registry::Loaded { registry, mut diagnostics, .. } = registry::load(&self.load);
+        let (volumes, problems) = Volumes::open(&registry);
+        diagnostics.append(problems);
+        let (environment, problems) = Environment::open(&registry);
+        diagnostics.append(problems);
+        let (engines, uncached) = Engines::new(&self.engine)?;
+        if let Some(error) = uncached {
+            tracing::warn!(%error, "compiled code is not cached");
+        }
+        let sources = wasm::Sources { registry: &registry, volumes: &volumes, environment: &Arc::new(environment) };
+        let (programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
+        diagnostics.append(problems);
+        Ok(Loaded { registry, diagnostics, engines, programs })
+    }
+
+    fn hosts(&self, registry: &Registry, ticker: &Ticker) -> Vec<Host> {
+        let next = Arc::new(AtomicU64::new(FIRST_PROCESS));
+        let blocking = BlockingPool::new(BlockingConfig::default());
+        let mut hosts = Vec::new();
+        for entry in registry.iter() {
+            let (kind, workers) = match entry.spec() {
+                Spec::ProcessHost(host) => (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(cores)),
+                Spec::TerminalHost(_) => (HostKind::Terminal, 1),
+                _ => continue,
+            };
+            let (id, ticker, clock, blocking) =
+                (entry.id().clone(), ticker.clone(), self.clock.clone(), blocking.clone());
+            hosts.push(Host::new(entry.id().clone(), kind, Arc::clone(&next), move || {
+                let reactor = Reactor::new(clock.clone(), ReactorConfig::default().with_blocking(blocking.clone()))?;
+                let scheduler = Scheduler::builder(id.name())
+                    .workers(workers)
+                    .driver(Arc::clone(&reactor) as _)
+                    .ticker(&ticker)
+                    .build()?;
+                Ok(Machinery { scheduler, reactor })
+            }));
+        }
+        hosts
+    }
+}
+
+/// Cores of this machine: the default number of workers.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+struct Loaded {
+    registry: Registry,
+    diagnostics: Diagnostics,
+    engines: Engines,
+    programs: wasm::Programs,
+}
+
+/// A loaded application with its hosts.
+///
+/// Dropping it is a [`shutdown`](Self::shutdown) without grace.
+pub struct Runtime {
+    registry: Registry,
+    warnings: Diagnostics,
+    manager: Manager,
+    clock: Clock,
+    ticker: Ticker,
+}
+
+impl Runtime {
+    /// A builder with the defaults.
+    #[must_use]
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder {
+            load: LoadOptions::default(),
+            engine: EngineOptions::default(),
+            clock: Clock::real(),
+            workers: None,
+            progress: None,
+        }
+    }
+
+    /// What the application declared.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// What was noticed while loading and is no error.
+    #[must_use]
+    pub fn warnings(&self) -> &Diagnostics {
+        &self.warnings
+    }
+
+    /// Programs, hosts and processes.
+    #[must_use]
+    pub fn manager(&self) -> &Manager {
+        &self.manager
+    }
+
+    /// The clock of timers and guests.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Starts a process of `entry` on the application's only `process.host`.
+    ///
+    /// # Errors
+    /// See [`SpawnError`]; also when there is no `process.host`, or more than one: name it with [`Start`] then.
+    pub fn spawn(
+        &self,
+        entry: &str,
+        input: impl IntoIterator<Item = impl Into<Payload>>,
+    ) -> Result<ProcessHandle, SpawnError> {
+        let entry = EntryId::resolve(entry, "").map_err(|error| SpawnError::InvalidId { cause: error.to_string() })?;
+        let host = self.manager.only_host(HostKind::Process)?.id().clone();
+        self.manager.spawn(Start::new(entry, host).input(input.into_iter().map(Into::into)))
+    }
+
+    /// Stops every host: no new process, a cancel for all, force after `grace`. Returns what had to be terminated.
+    pub fn shutdown(&self, grace: Duration) -> Vec<Pid> {
+        self.manager.shutdown(grace, &|| self.ticker.tick())
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.shutdown(Duration::ZERO);
+    }
+}

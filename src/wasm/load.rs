@@ -1,0 +1,383 @@
+//! From the wasm entries of a registry to programs, in parallel and with every problem reported.
+//!
+//! Three passes, so that no job waits for another: read and hash all binaries, compile each distinct one, link each
+//! entry.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::{self, Component};
+use wasmtime::{Engine, Module};
+
+use super::engine::Engines;
+use super::exports::{self, MethodError, START};
+use super::module::{Code, CompileError, chain};
+use super::program::{Program, ProgramStreams, Startable, Surroundings, Target, runs_before};
+use super::state::State;
+use super::value::{ComponentPlan, CorePlan};
+use crate::env::Environment;
+use crate::process;
+use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Hash, Registry, Severity, Spec, WasmSpec};
+use crate::volume::Volumes;
+use crate::wasi::{self, Profile, ProfileSet};
+
+/// Is told how loading goes on. Called from several threads.
+pub trait Progress: Send + Sync {
+    /// So many binaries will be compiled.
+    fn start(&self, binaries: usize);
+    /// One more is.
+    fn compiled(&self);
+    /// Loading is over.
+    fn finish(&self);
+}
+
+/// What loading needs of the rooms below.
+pub(crate) struct Sources<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) volumes: &'a Volumes,
+    pub(crate) environment: &'a Arc<Environment>,
+}
+
+/// Programs by entry.
+pub(crate) type Programs = HashMap<EntryId, Arc<dyn process::Program>>;
+
+/// Loads every `process.wasm` entry. An entry with a problem is left out, and the problem told.
+///
+/// # Errors
+/// The threads for it could not be had.
+pub(crate) fn load(
+    sources: &Sources<'_>,
+    engines: &Engines,
+    progress: Option<&dyn Progress>,
+) -> io::Result<(Programs, Diagnostics)> {
+    let entries: Vec<(&Entry, &WasmSpec)> = sources
+        .registry
+        .iter()
+        .filter_map(|entry| match entry.spec() {
+            Spec::ProcessWasm(spec) => Some((entry, spec)),
+            _ => None,
+        })
+        .collect();
+    if entries.is_empty() {
+        return Ok((Programs::new(), Diagnostics::default()));
+    }
+    // A pool of its own, gone after loading: compilation runs in it too, and the worker threads of hosts stay free of it.
+    let pool = rayon::ThreadPoolBuilder::new()
+        .thread_name(|at| format!("wippy-load{at}"))
+        .build()
+        .map_err(io::Error::other)?;
+    Ok(pool.install(|| run(&entries, sources, engines, progress)))
+}
+
+fn run(
+    entries: &[(&Entry, &WasmSpec)],
+    sources: &Sources<'_>,
+    engines: &Engines,
+    progress: Option<&dyn Progress>,
+) -> (Programs, Diagnostics) {
+    let binaries = read_all(entries, sources);
+    let codes = compile_all(&binaries, engines.preemptible(), progress);
+    let linkers = Linkers::new(engines.preemptible());
+    let streams = Arc::new(ProgramStreams::default());
+    let linked: Vec<_> = entries
+        .par_iter()
+        .zip(&binaries)
+        .map(|((entry, spec), binary)| link(entry, spec, binary, &codes, &linkers, sources, &streams))
+        .collect();
+    let mut programs = Programs::new();
+    let mut diagnostics = Diagnostics::default();
+    for ((entry, _), (program, problems)) in entries.iter().zip(linked) {
+        diagnostics.extend(problems);
+        if let Some(program) = program {
+            programs.insert(entry.id().clone(), program);
+        }
+    }
+    (programs, diagnostics)
+}
+
+/// A binary as an entry names it: its bytes are only kept when they are the ones the entry wants.
+enum Binary {
+    Verified {
+        hash: Hash,
+        bytes: Arc<[u8]>,
+    },
+    Refused(Diagnostic),
+    /// The registry has told why already.
+    NoVolume,
+}
+
+/// Reads each distinct file once.
+fn read_all(entries: &[(&Entry, &WasmSpec)], sources: &Sources<'_>) -> Vec<Binary> {
+    let mut files: HashMap<(&EntryId, &str), usize> = HashMap::new();
+    let mut distinct = Vec::new();
+    let places: Vec<usize> = entries
+        .iter()
+        .map(|(_, spec)| {
+            *files.entry((&spec.fs, spec.path.as_str())).or_insert_with(|| {
+                distinct.push(*spec);
+                distinct.len() - 1
+            })
+        })
+        .collect();
+    let contents: Vec<_> = distinct
+        .par_iter()
+        .map(|spec| {
+            let volume = sources.volumes.get(&spec.fs)?;
+            Some(volume.read(&spec.path).map(|bytes| {
+                let hash = Hash::from_sha256(Sha256::digest(&bytes).into());
+                (hash, Arc::<[u8]>::from(bytes))
+            }))
+        })
+        .collect();
+    entries
+        .iter()
+        .zip(places)
+        .map(|((entry, spec), place)| match &contents[place] {
+            None => Binary::NoVolume,
+            Some(Err(error)) => Binary::Refused(problem(entry, "unreadable-binary", "path", error.to_string())),
+            Some(Ok((found, bytes))) if *found == spec.hash => {
+                Binary::Verified { hash: found.clone(), bytes: Arc::clone(bytes) }
+            }
+            Some(Ok((found, _))) => Binary::Refused(
+                problem(
+                    entry,
+                    "hash-mismatch",
+                    "hash",
+                    format!("the binary `{}` is not the one that was meant", spec.path),
+                )
+                .expected(format!("{} (as written)", spec.hash))
+                .note(format!("found {found} (the file)"))
+                .help(format!("if the file is right, write `hash: {found}`, the line that `wippy hash FILE` prints")),
+            ),
+        })
+        .collect()
+}
+
+/// An error at one field of an entry.
+fn problem(entry: &Entry, code: &'static str, field: &str, message: String) -> Diagnostic {
+    entry.problem(Severity::Error, code, &[field], message)
+}
+
+type CodesByHash = HashMap<Hash, Result<Code, CompileError>>;
+
+fn compile_all(binaries: &[Binary], engine: &Engine, progress: Option<&dyn Progress>) -> CodesByHash {
+    let distinct: HashMap<&Hash, &Arc<[u8]>> = binaries
+        .iter()
+        .filter_map(|binary| match binary {
+            Binary::Verified { hash, bytes } => Some((hash, bytes)),
+            _ => None,
+        })
+        .collect();
+    if let Some(progress) = progress {
+        progress.start(distinct.len());
+    }
+    let codes = distinct
+        .into_par_iter()
+        .map(|(hash, bytes)| {
+            let code = Code::compile(engine, bytes);
+            if let Some(progress) = progress {
+                progress.compiled();
+            }
+            (hash.clone(), code)
+        })
+        .collect();
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    codes
+}
+
+/// Resolved linkers: one a binary and imports set.
+struct Linkers<'e> {
+    engine: &'e Engine,
+    components: Shared<component::InstancePre<State>>,
+    cores: Shared<wasmtime::InstancePre<State>>,
+}
+
+/// Results by binary and imports set. Two entries that come at once may both resolve; the first result is kept.
+type Shared<T> = parking_lot::Mutex<HashMap<(Hash, ProfileSet), T>>;
+
+impl<'e> Linkers<'e> {
+    fn new(engine: &'e Engine) -> Self {
+        Self { engine, components: Shared::default(), cores: Shared::default() }
+    }
+
+    fn component(
+        &self,
+        hash: &Hash,
+        component: &Component,
+        profiles: ProfileSet,
+    ) -> wasmtime::Result<component::InstancePre<State>> {
+        let key = (hash.clone(), profiles);
+        if let Some(pre) = self.components.lock().get(&key) {
+            return Ok(pre.clone());
+        }
+        let mut linker = component::Linker::new(self.engine);
+        wasi::add_to_linker(&mut linker, profiles)?;
+        wasi::stub_missing(&mut linker, component, profiles, &[])?;
+        let pre = linker.instantiate_pre(component)?;
+        Ok(self.components.lock().entry(key).or_insert(pre).clone())
+    }
+
+    fn core(
+        &self,
+        hash: &Hash,
+        module: &Module,
+        profiles: ProfileSet,
+    ) -> wasmtime::Result<wasmtime::InstancePre<State>> {
+        let key = (hash.clone(), profiles);
+        if let Some(pre) = self.cores.lock().get(&key) {
+            return Ok(pre.clone());
+        }
+        let mut linker = wasmtime::Linker::new(self.engine);
+        wasi::add_preview1(&mut linker)?;
+        wasi::stub_missing_core(&mut linker, module)?;
+        let pre = linker.instantiate_pre(module)?;
+        Ok(self.cores.lock().entry(key).or_insert(pre).clone())
+    }
+}
+
+/// One entry: its imports, its binary, its method.
+fn link(
+    entry: &Entry,
+    spec: &WasmSpec,
+    binary: &Binary,
+    codes: &CodesByHash,
+    linkers: &Linkers<'_>,
+    sources: &Sources<'_>,
+    streams: &Arc<ProgramStreams>,
+) -> (Option<Arc<dyn process::Program>>, Vec<Diagnostic>) {
+    let mut problems = Vec::new();
+    let profiles = read_imports(entry, spec, &mut problems);
+    let target = match binary {
+        Binary::NoVolume => None,
+        Binary::Refused(problem) => {
+            problems.push(problem.clone());
+            None
+        }
+        Binary::Verified { hash, .. } => match &codes[hash] {
+            Err(error) => {
+                problems.push(problem(entry, "invalid-binary", "path", format!("`{}`: {error}", spec.path)));
+                None
+            }
+            Ok(Code::Component(component)) => component_target(entry, spec, hash, component, profiles, linkers)
+                .map_err(|problem| problems.push(*problem))
+                .ok(),
+            Ok(Code::Core(module)) => {
+                refuse_component_profiles(entry, spec, &mut problems);
+                core_target(entry, spec, hash, module, profiles, linkers)
+                    .map_err(|problem| problems.push(*problem))
+                    .ok()
+            }
+        },
+    };
+    let program = target.filter(|_| problems.is_empty()).map(|target| {
+        let surroundings = Surroundings {
+            args: spec.wasi.args.clone().unwrap_or_default(),
+            cwd: spec.wasi.cwd.as_deref().map(Arc::from),
+            env: spec.wasi.env.clone(),
+            environment: Arc::clone(sources.environment),
+            streams: Arc::clone(streams),
+        };
+        let program = Program {
+            entry: entry.id().clone(),
+            engine: linkers.engine.clone(),
+            target,
+            profiles,
+            surroundings,
+            max_execution: spec.limits.max_execution,
+        };
+        Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>
+    });
+    (program, problems)
+}
+
+fn read_imports(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) -> ProfileSet {
+    let mut profiles = ProfileSet::EMPTY;
+    for (at, import) in spec.imports.iter().enumerate() {
+        match Profile::parse(import) {
+            Ok(profile) => profiles.insert(profile),
+            Err(error) => {
+                let place = ["imports", &at.to_string()];
+                problems.push(entry.problem(Severity::Error, "unknown-import", &place, error.to_string()));
+            }
+        }
+    }
+    profiles
+}
+
+/// Wippy's rule: a core module can't list what only components can import.
+fn refuse_component_profiles(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) {
+    for (at, import) in spec.imports.iter().enumerate() {
+        let Ok(profile) = Profile::parse(import) else { continue };
+        if profile.component_only() {
+            let message = format!("`{import}` can be imported by components only, `{}` is a core module", spec.path);
+            problems.push(
+                entry
+                    .problem(Severity::Error, "component-import", &["imports", &at.to_string()], message)
+                    .help("remove it: a core module has WASI preview 1 without listing anything"),
+            );
+        }
+    }
+}
+
+fn component_target(
+    entry: &Entry,
+    spec: &WasmSpec,
+    hash: &Hash,
+    component: &Component,
+    profiles: ProfileSet,
+    linkers: &Linkers<'_>,
+) -> Result<Target, Box<Diagnostic>> {
+    let method = exports::component_method(linkers.engine, component, &spec.method)
+        .map_err(|error| wrong_method(entry, &error))?;
+    let plan = ComponentPlan::new(&spec.method, &method.func)
+        .map_err(|error| Box::new(problem(entry, "uncallable-method", "method", error.to_string())))?;
+    let pre = linkers.component(hash, component, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
+    Ok(if method.command {
+        Target::ComponentCommand { pre, index: method.index }
+    } else {
+        Target::Component { pre, index: method.index, plan }
+    })
+}
+
+fn core_target(
+    entry: &Entry,
+    spec: &WasmSpec,
+    hash: &Hash,
+    module: &Module,
+    profiles: ProfileSet,
+    linkers: &Linkers<'_>,
+) -> Result<Target, Box<Diagnostic>> {
+    exports::core_method(module, &spec.method).map_err(|error| wrong_method(entry, &error))?;
+    let pre = linkers.core(hash, module, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
+    if spec.method == START {
+        return Ok(Target::CoreCommand { pre });
+    }
+    let plan = CorePlan::new(&spec.method, module, spec.wit.as_deref()).map_err(|error| {
+        let field = if spec.wit.is_some() { "wit" } else { "method" };
+        problem(entry, "uncallable-method", field, error.to_string())
+    })?;
+    let before = runs_before(module, &spec.method);
+    Ok(Target::Core { pre, before, plan })
+}
+
+fn wrong_method(entry: &Entry, error: &MethodError) -> Box<Diagnostic> {
+    let mut problem = problem(entry, "unknown-method", "method", error.to_string());
+    if error.exports.is_empty() {
+        problem = problem.note("the binary exports no function");
+    } else {
+        problem = problem.note(format!("the binary exports:\n{}", error.exports.join("\n")));
+    }
+    if let Some(suggestion) = &error.suggestion {
+        problem = problem.help(format!("did you mean `{suggestion}`?"));
+    }
+    Box::new(problem)
+}
+
+fn unlinkable(entry: &Entry, spec: &WasmSpec, error: &wasmtime::Error) -> Box<Diagnostic> {
+    Box::new(problem(entry, "unlinkable-binary", "path", format!("`{}` can't be linked: {}", spec.path, chain(error))))
+}

@@ -1,0 +1,80 @@
+//! A binary: recognised and compiled.
+
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
+
+/// Compiled code of one binary.
+#[derive(Clone)]
+pub(super) enum Code {
+    /// A component of the component model.
+    Component(Component),
+    /// A core module.
+    Core(Module),
+}
+
+/// Why a binary could not be compiled.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum CompileError {
+    #[error("this is no wasm binary: it begins with {found}, expected `\\0asm`{}", hint(.found))]
+    NotWasm { found: String },
+    #[error("this is a wasm binary of an unknown kind (layer {layer}): expected a core module or a component")]
+    UnknownLayer { layer: u16 },
+    #[error("the wasm binary is not valid: {cause}")]
+    Invalid { cause: String },
+}
+
+fn hint(found: &str) -> &'static str {
+    if found.starts_with("`(") { "; this is wasm text: turn it into a binary first" } else { "" }
+}
+
+impl Code {
+    /// Compiles a binary; its preamble says what it is.
+    pub(super) fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self, CompileError> {
+        let layer = match bytes {
+            [0x00, b'a', b's', b'm', _, _, low, high, ..] => u16::from_le_bytes([*low, *high]),
+            _ => {
+                let start = &bytes[..bytes.len().min(8)];
+                let found = if bytes.is_empty() { "nothing".to_owned() } else { format!("`{}`", start.escape_ascii()) };
+                return Err(CompileError::NotWasm { found });
+            }
+        };
+        let invalid = |error: wasmtime::Error| CompileError::Invalid { cause: chain(&error) };
+        match layer {
+            0 => Module::from_binary(engine, bytes).map(Self::Core).map_err(invalid),
+            1 => Component::from_binary(engine, bytes).map(Self::Component).map_err(invalid),
+            layer => Err(CompileError::UnknownLayer { layer }),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &wasmtime::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(bytes: &[u8]) -> Result<Code, CompileError> {
+        Code::compile(&Engine::default(), bytes)
+    }
+
+    #[test]
+    fn the_preamble_decides() {
+        assert!(matches!(compile(b"\0asm\x01\0\0\0"), Ok(Code::Core(_))));
+        assert!(matches!(compile(b"\0asm\x0d\0\x01\0"), Ok(Code::Component(_))));
+        assert!(matches!(compile(b"\0asm\x01\0\x07\0"), Err(CompileError::UnknownLayer { layer: 7 })));
+    }
+
+    #[test]
+    fn what_is_no_wasm_says_what_it_is() {
+        let text = compile(b"(module)").map(|_| ()).unwrap_err().to_string();
+        assert!(text.contains("`(module)`") && text.contains("wasm text"), "{text}");
+        assert!(compile(b"").map(|_| ()).unwrap_err().to_string().contains("nothing"));
+        assert!(compile(b"\x7fELF").map(|_| ()).unwrap_err().to_string().contains(r"`\x7fELF`"));
+        let invalid = compile(b"\0asm\x01\0\0\0garbage").map(|_| ()).unwrap_err();
+        assert!(matches!(invalid, CompileError::Invalid { .. }), "{invalid}");
+    }
+}

@@ -1,0 +1,263 @@
+//! A wasm entry, ready to be started: linked code, a method, and what its processes get.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use wasmtime::component::{self, ComponentExportIndex};
+use wasmtime::{Engine, InstancePre, Store};
+
+use super::exports::{INITIALIZE, START};
+use super::failure::{Phase, exit_of};
+use super::fiber::{self, Fiber, WallTime};
+use super::state::State;
+use super::value::{ComponentPlan, CorePlan};
+use crate::env::Environment;
+use crate::process::{self, ArgumentError, Birth, Exit, Failure, FailureKind, Payload, Process, ResultStyle, Stdio};
+use crate::reactor::Reactor;
+use crate::registry::{EntryId, WasiEnv};
+use crate::wasi::{GuestExit, Lines, ProfileSet, ProgramInput, Terminal, WasiConfig, WasiState};
+
+/// What a process of this entry calls.
+pub(super) enum Target {
+    /// `wasi:cli/run`: arguments are the guest's argv, the result is an exit code.
+    ComponentCommand { pre: component::InstancePre<State>, index: ComponentExportIndex },
+    /// Any other function of a component.
+    Component { pre: component::InstancePre<State>, index: ComponentExportIndex, plan: ComponentPlan },
+    /// `_start` of a preview 1 command.
+    CoreCommand { pre: InstancePre<State> },
+    /// Any other function of a core module; what the module runs first is run before.
+    Core { pre: InstancePre<State>, before: Option<&'static str>, plan: CorePlan },
+}
+
+/// A loaded wasm entry.
+pub(super) struct Program {
+    pub(super) entry: EntryId,
+    pub(super) engine: Engine,
+    pub(super) target: Target,
+    pub(super) profiles: ProfileSet,
+    pub(super) surroundings: Surroundings,
+    pub(super) max_execution: Option<Duration>,
+}
+
+/// What the entry declares for the world of its processes.
+pub(super) struct Surroundings {
+    /// `wasi.args`; wins over the arguments of a command line.
+    pub(super) args: Vec<String>,
+    pub(super) cwd: Option<Arc<str>>,
+    pub(super) env: Vec<WasiEnv>,
+    pub(super) environment: Arc<Environment>,
+    pub(super) streams: Arc<ProgramStreams>,
+}
+
+/// The standard streams of this program, shared by all processes that have them: one queue of output, one buffer of
+/// input. Made with the first such process, over the blocking pool that all hosts share.
+#[derive(Default)]
+pub(super) struct ProgramStreams(OnceLock<(Terminal, ProgramInput)>);
+
+impl ProgramStreams {
+    fn get(&self, reactor: &Arc<Reactor>) -> &(Terminal, ProgramInput) {
+        self.0.get_or_init(|| (Terminal::program(reactor), ProgramInput::stdin(reactor)))
+    }
+}
+
+impl Program {
+    /// The life of a process from the first step on: a world, a store, an instance, a call, and the output drained.
+    pub(super) async fn execute(self: Arc<Self>, birth: Birth, wall: Option<WallTime>) -> Exit {
+        let config = match self.world(&birth) {
+            Ok(config) => config,
+            Err(failure) => return Exit::Failed(failure),
+        };
+        let clock = birth.reactor.clock().clone();
+        let wasi = WasiState::new(config, Arc::clone(&birth.reactor));
+        let mut store = Store::new(&self.engine, State::new(wasi, clock));
+        store.limiter(|state| &mut state.limits);
+        fiber::slice(&mut store, wall);
+        let exit = self.call(&mut store, &birth.input).await;
+        // What the guest holds is gone, then what it wrote is out, then its exit is known. A reader that has gone is the
+        // guest's affair, which has seen it on its stream.
+        let drained = store.data().wasi.drain();
+        drop(store);
+        let _ = drained.await;
+        exit
+    }
+
+    async fn call(&self, store: &mut Store<State>, input: &[Payload]) -> Exit {
+        let exit = |error, phase| exit_of(error, &self.entry, phase);
+        match &self.target {
+            Target::ComponentCommand { pre, index } => {
+                let instance = match pre.instantiate_async(&mut *store).await {
+                    Ok(instance) => instance,
+                    Err(error) => return exit(error, Phase::Instantiate),
+                };
+                let run = match instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index) {
+                    Ok(run) => run,
+                    Err(error) => return exit(error, Phase::Instantiate),
+                };
+                match run.call_async(store, ()).await {
+                    Ok((outcome,)) => Exit::Exited(u32::from(outcome.is_err())),
+                    Err(error) => exit(error, Phase::Call),
+                }
+            }
+            Target::Component { pre, index, plan } => {
+                let instance = match pre.instantiate_async(&mut *store).await {
+                    Ok(instance) => instance,
+                    Err(error) => return exit(error, Phase::Instantiate),
+                };
+                let Some(func) = instance.get_func(&mut *store, index) else {
+                    return exit(wasmtime::Error::msg("the method is gone"), Phase::Instantiate);
+                };
+                match plan.call(&func, store, input).await {
+                    Ok(value) => Exit::Returned(value),
+                    Err(error) => exit(error, Phase::Call),
+                }
+            }
+            Target::CoreCommand { pre } => match start(pre, store, START).await {
+                Ok(_) => Exit::Exited(0),
+                Err((error, phase)) => exit(error, phase),
+            },
+            Target::Core { pre, before, plan } => {
+                let instance = match before {
+                    Some(before) => start(pre, store, before).await,
+                    None => pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate)),
+                };
+                let instance = match instance {
+                    Ok(instance) => instance,
+                    Err((error, phase)) => return exit(error, phase),
+                };
+                match plan.call(&instance, store, input).await {
+                    Ok(value) => Exit::Returned(value),
+                    Err(error) => exit(error, Phase::Call),
+                }
+            }
+        }
+    }
+
+    /// What the guest of this birth may see.
+    fn world(&self, birth: &Birth) -> Result<WasiConfig, Failure> {
+        let mut args = vec![self.entry.name().to_owned()];
+        if self.surroundings.args.is_empty() {
+            args.extend(birth.input.iter().filter_map(|value| match value {
+                Payload::String(text) => Some(text.clone()),
+                _ => None,
+            }));
+        } else {
+            args.extend(self.surroundings.args.iter().cloned());
+        }
+        let mut env = Vec::with_capacity(self.surroundings.env.len());
+        for variable in &self.surroundings.env {
+            let value = self.surroundings.environment.lookup(&variable.id).map_err(|error| {
+                let message = format!("`{}`: `wasi.env` needs `{}`: {error}", self.entry, variable.id);
+                Failure::new(FailureKind::Host, message)
+            })?;
+            match value {
+                Some(value) => env.push((variable.name.clone(), value)),
+                None if variable.required => {
+                    let message = format!(
+                        "`{}`: the required variable `{}` (as `{}`) has no value: set it, or give it a `default`",
+                        self.entry, variable.id, variable.name
+                    );
+                    return Err(Failure::new(FailureKind::Host, message));
+                }
+                None => {}
+            }
+        }
+        env.sort();
+        let mut config = WasiConfig {
+            entry: self.entry.to_string().into(),
+            args: args.into(),
+            env: env.into(),
+            cwd: self.surroundings.cwd.clone(),
+            profiles: self.profiles,
+            ..WasiConfig::default()
+        };
+        match birth.stdio {
+            Stdio::Terminal => {
+                let (terminal, input) = self.surroundings.streams.get(&birth.reactor);
+                config.stdin = Arc::new(input.clone());
+                config.stdout = terminal.stdout();
+                config.stderr = terminal.stderr();
+            }
+            Stdio::Log => {
+                let (pid, entry) = (birth.pid.to_string(), self.entry.to_string());
+                config.stdout = Arc::new(Lines::new({
+                    let (pid, entry) = (pid.clone(), entry.clone());
+                    move |line: &str| tracing::info!(target: "guest", pid, entry, "{line}")
+                }));
+                config.stderr =
+                    Arc::new(Lines::new(move |line: &str| tracing::warn!(target: "guest", pid, entry, "{line}")));
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// Instantiates a core module and runs one of its parameterless functions. `proc_exit(0)` in there is not an end.
+async fn start(
+    pre: &InstancePre<State>,
+    store: &mut Store<State>,
+    function: &str,
+) -> Result<wasmtime::Instance, (wasmtime::Error, Phase)> {
+    let instance = pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate))?;
+    let run = instance.get_typed_func::<(), ()>(&mut *store, function).map_err(|error| (error, Phase::Instantiate))?;
+    match run.call_async(store, ()).await {
+        Ok(()) => Ok(instance),
+        Err(error) if error.downcast_ref::<GuestExit>().is_some_and(|exit| exit.code == 0) => Ok(instance),
+        Err(error) => Err((error, Phase::Call)),
+    }
+}
+
+/// What a core module runs before any other method.
+pub(super) fn runs_before(module: &wasmtime::Module, method: &str) -> Option<&'static str> {
+    [INITIALIZE, START].into_iter().find(|name| *name != method && module.get_export(name).is_some())
+}
+
+/// A loaded wasm entry as the process manager sees it.
+pub(super) struct Startable(pub(super) Arc<Program>);
+
+impl process::Program for Startable {
+    fn entry(&self) -> &EntryId {
+        &self.0.entry
+    }
+
+    fn check(&self, input: &[Payload]) -> Result<(), ArgumentError> {
+        match &self.0.target {
+            Target::Component { plan, .. } => plan.check(input).map_err(|error| ArgumentError::new(error.to_string())),
+            Target::Core { plan, .. } => plan.check(input).map_err(|error| ArgumentError::new(error.to_string())),
+            Target::ComponentCommand { .. } | Target::CoreCommand { .. } => {
+                match input.iter().position(|value| !matches!(value, Payload::String(_))) {
+                    None => Ok(()),
+                    Some(at) => Err(ArgumentError::new(format!(
+                        "argument {}: expected text, since the arguments of a command are its argv; found {}",
+                        at + 1,
+                        input[at].kind()
+                    ))),
+                }
+            }
+        }
+    }
+
+    fn read_arguments(&self, text: &[String]) -> Result<Vec<Payload>, ArgumentError> {
+        match &self.0.target {
+            Target::Component { plan, .. } => {
+                plan.read_arguments(text).map_err(|error| ArgumentError::new(error.to_string()))
+            }
+            Target::Core { plan, .. } => {
+                plan.read_arguments(text).map_err(|error| ArgumentError::new(error.to_string()))
+            }
+            Target::ComponentCommand { .. } | Target::CoreCommand { .. } => {
+                Ok(text.iter().cloned().map(Payload::String).collect())
+            }
+        }
+    }
+
+    fn create(&self, birth: Birth) -> Box<dyn Process> {
+        Box::new(Fiber::new(Arc::clone(&self.0), birth))
+    }
+
+    fn result_style(&self) -> ResultStyle {
+        match &self.0.target {
+            Target::Component { plan, .. } if plan.returns_result() => ResultStyle::Result,
+            _ => ResultStyle::Value,
+        }
+    }
+}
