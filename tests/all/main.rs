@@ -3,5 +3,7 @@
 
 /// Which room may import which.
 mod layering;
+/// The YAML of the mission as one application.
+mod mission;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
