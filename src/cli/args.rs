@@ -1,0 +1,324 @@
+//! What was typed: the command line as clap reads it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use super::exit::EXIT_CODES;
+use crate::registry::LoadOptions;
+
+/// Runs WebAssembly modules as processes: cheap, isolated, preemptible, supervised.
+#[derive(Debug, Parser)]
+#[command(name = "wippy", version, after_help = EXIT_CODES, arg_required_else_help = true, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Options that every command takes, before its name or after it.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// The application's folder
+    #[arg(short = 'C', long = "app", value_name = "DIR", global = true, default_value = ".")]
+    pub(super) app: PathBuf,
+    /// The runtime configuration, instead of `.wippy.yaml` in the application's folder
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Changes a field of an entry: `ns:entry:field=value` (may be repeated)
+    #[arg(short = 'o', long = "override", value_name = "NS:ENTRY:FIELD=VALUE", global = true)]
+    pub(super) overrides: Vec<String>,
+    /// Changes the runtime configuration: `section.path=value` (may be repeated)
+    #[arg(long = "set", value_name = "SECTION.PATH=VALUE", global = true)]
+    pub(super) settings: Vec<String>,
+    /// Runs an application whose security policies would not be enforced
+    #[arg(long, global = true)]
+    pub(super) insecure: bool,
+    /// Compiles every module anew instead of using the cache on disk
+    #[arg(long, global = true)]
+    pub(super) no_cache: bool,
+    /// Logs everything from debug level on to stderr
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+    /// Logs everything there is
+    #[arg(long, global = true)]
+    pub(super) very_verbose: bool,
+    /// Logs to stderr, in colour
+    #[arg(short, long, global = true)]
+    pub(super) console: bool,
+    /// No logs, no warnings, no progress; errors are still told
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "very_verbose", "console"])]
+    pub(super) silent: bool,
+    /// When to use colours
+    #[arg(long, value_name = "WHEN", global = true, value_enum, default_value_t)]
+    pub(super) color: Color,
+}
+
+/// Wippy's variable with names of folders that are not looked into, separated by commas.
+const SKIPPED_FOLDERS: &str = "SKIP_TEST_DIRS";
+
+impl Global {
+    /// How the application is read.
+    pub(super) fn load_options(&self) -> LoadOptions {
+        let skipped = std::env::var(SKIPPED_FOLDERS).unwrap_or_default();
+        LoadOptions {
+            config: self.config.clone(),
+            overrides: self.overrides.clone(),
+            set: self.settings.clone(),
+            insecure: self.insecure,
+            skip_folders: skipped.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect(),
+            ..LoadOptions::new(&self.app)
+        }
+    }
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Also into files and pipes
+    Always,
+    /// Nowhere
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs a command of the application, or all its services
+    Run(RunArgs),
+    /// Reports every problem of the application; runs nothing
+    Check(CheckArgs),
+    /// Prints the `hash:` line of files
+    Hash(HashArgs),
+    /// Makes a new application that runs
+    Init(InitArgs),
+    /// Prints the completions of a shell
+    Completions(CompletionsArgs),
+}
+
+/// Without a command the services of the application run until a signal comes.
+#[derive(Debug, Args)]
+#[command(
+    // A command of the application may be called `help`.
+    disable_help_subcommand = true,
+    override_usage = "wippy run [OPTIONS] [COMMAND] [ARGUMENTS]...\n       wippy run [OPTIONS] --exec <NS:ENTRY> [ARGUMENTS]...\n       wippy run list [--json]",
+    after_help = EXIT_CODES
+)]
+pub(super) struct RunArgs {
+    /// Runs this entry instead of a named command
+    #[arg(short = 'x', long = "exec", value_name = "NS:ENTRY")]
+    pub(super) exec: Option<String>,
+    /// The host to run on, where the application has several terminal hosts
+    #[arg(long, value_name = "ID")]
+    pub(super) host: Option<String>,
+    /// The command's name (see `wippy run list`) and its arguments
+    ///
+    /// Everything behind the name reaches the command, also what looks like an option of wippy; a first `--` is
+    /// dropped.
+    #[arg(value_name = "COMMAND AND ARGUMENTS", trailing_var_arg = true)]
+    pub(super) words: Vec<String>,
+    #[command(subcommand)]
+    pub(super) list: Option<RunCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum RunCommand {
+    /// Shows the commands of the application
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// As a JSON array of objects with name, short, id, kind
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Counts warnings as errors
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// As a JSON object with `errors`, `warnings` and `diagnostics`
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HashArgs {
+    /// The files; `-` is the standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// A new or empty folder
+    #[arg(value_name = "DIR")]
+    pub(super) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// Reads the command line, the program's name first.
+///
+/// # Errors
+/// Clap's own: a wrong command line, or the text of `--help` or `--version`.
+pub(super) fn parse(argv: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let separators = argv.iter().filter(|word| *word == SEPARATOR).count();
+    let mut cli = Cli::command().color(early_color(&argv)).try_get_matches_from(argv).and_then(|matches| {
+        <Cli as clap::FromArgMatches>::from_arg_matches(&matches).map_err(|error| error.format(&mut Cli::command()))
+    })?;
+    if let Command::Run(run) = &mut cli.command {
+        drop_separator(&mut run.words, separators);
+    }
+    Ok(cli)
+}
+
+/// What ends the options of a program.
+const SEPARATOR: &str = "--";
+
+/// Drops the first `--` of the words, unless clap has already taken it: then one is missing among them.
+fn drop_separator(words: &mut Vec<String>, typed: usize) {
+    let left = words.iter().filter(|word| *word == SEPARATOR).count();
+    if left == typed {
+        if let Some(first) = words.iter().position(|word| word == SEPARATOR) {
+            words.remove(first);
+        }
+    }
+}
+
+/// `--color` for clap's own errors and help, which come before its value is known.
+fn early_color(argv: &[OsString]) -> clap::ColorChoice {
+    let words = argv.iter().map(|word| word.to_string_lossy()).take_while(|word| word != SEPARATOR);
+    let mut choice = clap::ColorChoice::Auto;
+    let mut value_follows = false;
+    for word in words {
+        let value = if value_follows { Some(word.as_ref()) } else { word.strip_prefix("--color=") };
+        value_follows = word == "--color";
+        choice = match value {
+            Some("always") => clap::ColorChoice::Always,
+            Some("never") => clap::ColorChoice::Never,
+            _ => choice,
+        };
+    }
+    choice
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split(' ').map(OsString::from).collect())
+    }
+
+    fn run(line: &str) -> (Global, RunArgs) {
+        match parse_line(line).expect("a command line").command {
+            Command::Run(run) => (parse_line(line).expect("a command line").global, run),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_behind_the_name_reaches_the_command() {
+        let (global, args) = run("wippy run greet World --host x -v --color=never -- --json list");
+        assert_eq!(args.words, ["greet", "World", "--host", "x", "-v", "--color=never", "--json", "list"]);
+        assert_eq!((args.host, global.verbose, global.color), (None, false, Color::Auto));
+    }
+
+    #[test]
+    fn options_before_the_name_are_ours() {
+        let (global, args) = run("wippy -C app run -v --host app:terminal greet -x");
+        assert_eq!(global.app, PathBuf::from("app"));
+        assert!(global.verbose);
+        assert_eq!((args.host.as_deref(), args.words), (Some("app:terminal"), vec!["greet".into(), "-x".into()]));
+    }
+
+    #[test]
+    fn one_separator_is_dropped_wherever_it_is() {
+        assert_eq!(run("wippy run greet -- a -- b").1.words, ["greet", "a", "--", "b"]);
+        assert_eq!(run("wippy run -- greet -- a").1.words, ["greet", "--", "a"]);
+        assert_eq!(run("wippy run greet a -- -b").1.words, ["greet", "a", "-b"]);
+        let (_, args) = run("wippy run -x app:greet -- --loud -- b");
+        assert_eq!(
+            (args.exec.as_deref(), args.words),
+            (Some("app:greet"), vec!["--loud".into(), "--".into(), "b".into()])
+        );
+    }
+
+    #[test]
+    fn an_unknown_option_before_the_name_is_an_error() {
+        let error = parse_line("wippy run --hots x greet").expect_err("no such option");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--host"), "{error}");
+    }
+
+    #[test]
+    fn list_is_a_command_of_its_own() {
+        let (global, args) = run("wippy run list --json -C app");
+        assert!(matches!(args.list, Some(RunCommand::List(ListArgs { json: true }))));
+        assert_eq!(global.app, PathBuf::from("app"));
+        assert!(run("wippy run -- list").1.list.is_none());
+        assert!(run("wippy -C app run list").1.list.is_some());
+        assert!(run("wippy run -v list").1.list.is_some());
+        assert_eq!(run("wippy run greet list").1.words, ["greet", "list"]);
+        assert_eq!(run("wippy run -x app:a -- list").1.words, ["list"]);
+        assert_eq!(run("wippy run help").1.words, ["help"]);
+    }
+
+    #[test]
+    fn repeated_options_are_kept_in_order() {
+        let line = "wippy check -o a:b:x=1 --override a:b:y=2 --set s.x=1 --set s.y=2 --config f.yaml --insecure";
+        let cli = parse_line(line).expect("a command line");
+        assert_eq!(cli.global.overrides, ["a:b:x=1", "a:b:y=2"]);
+        assert_eq!(cli.global.settings, ["s.x=1", "s.y=2"]);
+        assert_eq!(cli.global.config, Some(PathBuf::from("f.yaml")));
+        assert!(cli.global.insecure);
+    }
+
+    #[test]
+    fn silent_and_verbose_exclude_each_other() {
+        assert!(parse_line("wippy -s -v run").is_err());
+        assert!(parse_line("wippy run -s --very-verbose").is_err());
+    }
+
+    #[test]
+    fn nothing_at_all_shows_the_help() {
+        let error = parse(vec!["wippy".into()]).expect_err("no command");
+        assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand);
+        assert_eq!(error.exit_code(), 2);
+    }
+
+    #[test]
+    fn the_exit_codes_are_in_the_help() {
+        let help = parse_line("wippy --help").expect_err("the help").to_string();
+        for code in ["134", "124", "125", "130", "143"] {
+            assert!(help.contains(code), "{help}");
+        }
+        assert!(parse_line("wippy run --help").expect_err("the help").to_string().contains("134"));
+    }
+
+    #[test]
+    fn colours_of_errors_follow_the_option() {
+        let choice = |line: &str| early_color(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(choice("wippy --color never x"), clap::ColorChoice::Never);
+        assert_eq!(choice("wippy --color=always x"), clap::ColorChoice::Always);
+        assert_eq!(choice("wippy run -- --color=always"), clap::ColorChoice::Auto);
+    }
+}

@@ -1,0 +1,404 @@
+//! `wippy run`: a command of the application to its end, or all its services until a signal comes.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::args::{Global, RunArgs, RunCommand};
+use super::exit::{self, USAGE};
+use super::list;
+use super::log::{self, Audience, LogSwitch};
+use super::progress::LoadBar;
+use super::report::{CommandError, Terminal};
+use super::signal::{Alarm, Signal};
+use crate::process::{Exit, ProcessHandle, SpawnError, Start};
+use crate::registry::{self, EntryId, Registry, Spec};
+use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
+use crate::suggest::nearest;
+
+/// A command that does not end within this time after a signal makes us say what we wait for.
+const IMPATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result<u8, CommandError> {
+    match (&args.list, &args.exec) {
+        (Some(RunCommand::List(list)), None) => return list::run(list, global, terminal),
+        (Some(RunCommand::List(_)), Some(id)) => {
+            return Err(CommandError::usage("`list` is taken for `wippy run list`, which has no entry to run")
+                .help(format!("to give it to `{id}` as an argument, write `-x {id} -- list`")));
+        }
+        (None, _) => {}
+    }
+    let wanted = Wanted::of(args)?;
+    // The files alone say whether there is such a command, so a slip is told before anything is compiled.
+    let loaded = registry::load(&global.load_options());
+    let audience = if wanted == Wanted::Services { Audience::Services } else { Audience::Command };
+    let switch = log::install(global, audience, loaded.registry.config().min_log_level())?;
+    let start = match (&wanted, loaded.diagnostics.has_errors()) {
+        // What is wrong comes first, with what compiling finds.
+        (_, true) | (Wanted::Services, _) => None,
+        (wanted, false) => Some((wanted.entry(&loaded.registry)?, host(args.host.as_deref(), &loaded.registry)?)),
+    };
+    let runtime = match builder(global).build() {
+        Ok(runtime) => runtime,
+        Err(error) => return build_error(error, terminal),
+    };
+    if !global.silent {
+        terminal.problems(runtime.warnings());
+    }
+    let alarm = Alarm::install().map_err(|error| system(&error))?;
+    match start {
+        None => services(&runtime, &alarm, terminal),
+        Some((entry, host)) => command(&runtime, &alarm, terminal, &switch, Job { entry, host, words: wanted.words() }),
+    }
+}
+
+/// The builder of the application that the command line names.
+pub(super) fn builder(global: &Global) -> RuntimeBuilder {
+    let builder = Runtime::builder().load_options(global.load_options()).cache(!global.no_cache);
+    match LoadBar::for_terminal(global) {
+        Some(bar) => builder.progress(bar),
+        None => builder,
+    }
+}
+
+/// Tells why there is no runtime.
+pub(super) fn build_error(error: BuildError, terminal: Terminal) -> Result<u8, CommandError> {
+    match error {
+        BuildError::Configuration(problems) => {
+            terminal.problems(&problems);
+            Ok(USAGE)
+        }
+        error => Err(CommandError::failed(chain(&error))),
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn system(error: &io::Error) -> CommandError {
+    CommandError::failed(format!("the operating system refused to watch signals: {error}"))
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted<'a> {
+    Services,
+    Command { name: &'a str, words: &'a [String] },
+    Entry { id: EntryId, words: &'a [String] },
+}
+
+impl<'a> Wanted<'a> {
+    fn of(args: &'a RunArgs) -> Result<Self, CommandError> {
+        match (&args.exec, args.words.split_first()) {
+            (Some(id), _) => {
+                let id = id.parse().map_err(|error| {
+                    CommandError::usage(format!("`--exec`: {error}")).help("write it as `wippy run -x app:greet`")
+                })?;
+                Ok(Self::Entry { id, words: &args.words })
+            }
+            (None, Some((name, words))) => Ok(Self::Command { name, words }),
+            (None, None) if args.host.is_some() => {
+                Err(CommandError::usage("`--host` says where a command runs, and there is no command")
+                    .help("`wippy run list` shows the commands"))
+            }
+            (None, None) => Ok(Self::Services),
+        }
+    }
+
+    fn words(&self) -> &'a [String] {
+        match self {
+            Self::Services => &[],
+            Self::Command { words, .. } | Self::Entry { words, .. } => words,
+        }
+    }
+
+    /// The entry that is meant.
+    fn entry(&self, registry: &Registry) -> Result<EntryId, CommandError> {
+        match self {
+            Self::Command { name, .. } => match registry.command(name) {
+                Some((_, entry)) => Ok(entry.id().clone()),
+                None => Err(unknown_command(name, registry)),
+            },
+            Self::Entry { id, .. } => match registry.get(id) {
+                Some(entry) if entry.kind().starts_with("process.") => Ok(id.clone()),
+                Some(entry) => {
+                    Err(CommandError::usage(format!("`{id}` is no process: its kind is `{}`", entry.kind())))
+                }
+                None => Err(unknown_entry(id, registry)),
+            },
+            Self::Services => unreachable!("services have no entry"),
+        }
+    }
+}
+
+fn unknown_command(name: &str, registry: &Registry) -> CommandError {
+    let error = CommandError::usage(format!("no command `{name}`"));
+    let error = match nearest(name, registry.commands().map(|(command, _)| command.name.as_str())) {
+        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+        None => error,
+    };
+    error.help("`wippy run list` shows the commands")
+}
+
+fn unknown_entry(id: &EntryId, registry: &Registry) -> CommandError {
+    let error = CommandError::usage(format!("no entry `{id}`"));
+    let runnable: Vec<String> = registry
+        .iter()
+        .filter(|entry| matches!(entry.spec(), Spec::ProcessWasm(_) | Spec::ProcessLua(_)))
+        .map(|entry| entry.id().to_string())
+        .collect();
+    match nearest(&id.to_string(), runnable.iter().map(String::as_str)) {
+        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+        None if runnable.is_empty() => error.help("the application declares no process"),
+        None => error.help(format!("these can be run: {}", quoted(&runnable))),
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The host that a command runs on: the named one, or the only terminal host.
+fn host(named: Option<&str>, registry: &Registry) -> Result<EntryId, CommandError> {
+    if let Some(named) = named {
+        return named_host(named, registry);
+    }
+    let hosts: Vec<_> = registry.of_kind("terminal.host").map(|entry| entry.id()).collect();
+    match hosts.as_slice() {
+        [host] => Ok((*host).clone()),
+        [] => Err(CommandError::usage("the application has no `terminal.host`, where commands run")
+            .help("add these lines below `entries:`\n- name: terminal\n  kind: terminal.host")),
+        several => {
+            let names: Vec<_> = several.iter().map(ToString::to_string).collect();
+            Err(CommandError::usage(format!("the application has several terminal hosts: {}", quoted(&names)))
+                .help(format!("choose one: `wippy run --host {} …`", names[0])))
+        }
+    }
+}
+
+fn named_host(named: &str, registry: &Registry) -> Result<EntryId, CommandError> {
+    let id = named.parse::<EntryId>().map_err(|error| CommandError::usage(format!("`--host`: {error}")))?;
+    match registry.get(&id).map(|entry| (entry.spec(), entry.kind())) {
+        Some((Spec::TerminalHost(_) | Spec::ProcessHost(_), _)) => Ok(id),
+        Some((_, kind)) => Err(CommandError::usage(format!("`{id}` is no host: its kind is `{kind}`"))),
+        None => {
+            let is_host = |spec: &Spec| matches!(spec, Spec::TerminalHost(_) | Spec::ProcessHost(_));
+            let hosts: Vec<_> =
+                registry.iter().filter(|entry| is_host(entry.spec())).map(|entry| entry.id().to_string()).collect();
+            let error = CommandError::usage(format!("no host `{id}`"));
+            Err(match nearest(&id.to_string(), hosts.iter().map(String::as_str)) {
+                Some(meant) => error.help(format!("did you mean `{meant}`?")),
+                None if hosts.is_empty() => error.help("the application declares no host"),
+                None => error.help(format!("there are {}", quoted(&hosts))),
+            })
+        }
+    }
+}
+
+/// A command to run.
+struct Job<'a> {
+    entry: EntryId,
+    host: EntryId,
+    words: &'a [String],
+}
+
+fn command(
+    runtime: &Runtime,
+    alarm: &Alarm,
+    terminal: Terminal,
+    switch: &LogSwitch,
+    job: Job<'_>,
+) -> Result<u8, CommandError> {
+    let program = runtime.manager().program(&job.entry).map_err(|_| not_served(&job.entry, runtime.registry()))?;
+    let style = program.result_style();
+    let input =
+        program.read_arguments(job.words).map_err(|error| CommandError::usage(format!("`{}`: {error}", job.entry)))?;
+    if hides_logs(&job.host, runtime.registry()) {
+        switch.hide();
+    }
+    let bell = alarm.bell().map_err(|error| system(&error))?;
+    let start = Start::new(job.entry.clone(), job.host).input(input).watch(move |_: &_, _: &_| bell.ring());
+    let process = runtime.manager().spawn(start).map_err(|error| spawn_error(&error))?;
+    tracing::debug!(pid = %process.pid(), entry = %job.entry, "started");
+    let grace = runtime.registry().config().shutdown_timeout();
+    let exit = until_its_end(&process, alarm, grace, terminal)?;
+    let code = terminal.outcome(&exit::outcome(&job.entry, &exit, style, alarm.signal()));
+    runtime.shutdown(grace);
+    Ok(code)
+}
+
+fn not_served(entry: &EntryId, registry: &Registry) -> CommandError {
+    let kind = registry.get(entry).map_or("unknown", registry::Entry::kind);
+    CommandError::usage(format!("`{entry}` can't be run: this version does not serve `{kind}`"))
+}
+
+fn spawn_error(error: &SpawnError) -> CommandError {
+    match error {
+        SpawnError::Arguments { .. } => CommandError::usage(error.to_string()),
+        _ => CommandError::failed(chain(error)),
+    }
+}
+
+fn hides_logs(host: &EntryId, registry: &Registry) -> bool {
+    matches!(registry.get(host).map(registry::Entry::spec), Some(Spec::TerminalHost(host)) if host.hide_logs)
+}
+
+/// Waits for the exit. A signal asks the process to end; after `grace` it is ended by force.
+fn until_its_end(
+    process: &ProcessHandle,
+    alarm: &Alarm,
+    grace: Duration,
+    terminal: Terminal,
+) -> Result<Exit, CommandError> {
+    let mut ending: Option<Ending> = None;
+    loop {
+        if let Some(exit) = process.exit() {
+            return Ok(exit);
+        }
+        if let (None, Some(signal)) = (&ending, alarm.signal()) {
+            process.cancel(signal.name());
+            ending = Some(Ending::new(signal, grace));
+        }
+        let wait = ending.as_mut().and_then(|ending| ending.look(process, terminal));
+        alarm.wait(wait).map_err(|error| system(&error))?;
+    }
+}
+
+/// A process that was asked to end and has not yet.
+struct Ending {
+    signal: Signal,
+    grace: Duration,
+    /// When to say what is waited for; `None` once it was said.
+    notice: Option<Instant>,
+    /// When to use force; `None` once it was used.
+    force: Option<Instant>,
+}
+
+impl Ending {
+    fn new(signal: Signal, grace: Duration) -> Self {
+        let now = Instant::now();
+        let notice = (grace > IMPATIENCE).then(|| now + IMPATIENCE);
+        // A grace beyond the clock's end is one without an end.
+        Self { signal, grace, notice, force: now.checked_add(grace) }
+    }
+
+    /// Does what is due and says how long to wait for the next.
+    fn look(&mut self, process: &ProcessHandle, terminal: Terminal) -> Option<Duration> {
+        let now = Instant::now();
+        if self.notice.is_some_and(|at| at <= now) {
+            self.notice = None;
+            let Self { signal, grace, .. } = self;
+            terminal.err(&format!(
+                "{}: waiting up to {grace:?} for `{}` to end; another {} ends it at once\n",
+                signal.name(),
+                process.entry(),
+                signal.name(),
+            ));
+        }
+        if self.force.is_some_and(|at| at <= now) {
+            self.force = None;
+            process.terminate();
+        }
+        let next = [self.notice, self.force].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(now))
+    }
+}
+
+fn services(runtime: &Runtime, alarm: &Alarm, terminal: Terminal) -> Result<u8, CommandError> {
+    let hosts = runtime.manager().hosts().count();
+    tracing::info!(entries = runtime.registry().len(), hosts, "running until SIGINT or SIGTERM");
+    let signal = loop {
+        if let Some(signal) = alarm.signal() {
+            break signal;
+        }
+        alarm.wait(None).map_err(|error| system(&error))?;
+    };
+    tracing::info!(signal = signal.name(), "stopping");
+    let terminated = runtime.shutdown(runtime.registry().config().shutdown_timeout());
+    Ok(terminal.outcome(&exit::services(&terminated)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Command, Entry, FsDirectory, LuaSpec, ProcessHost, TerminalHost};
+
+    fn entry(id: &str, spec: Spec) -> Entry {
+        Entry::new(id.parse().expect("an ID"), spec)
+    }
+
+    fn terminal_host(id: &str) -> Entry {
+        entry(id, Spec::TerminalHost(TerminalHost::default()))
+    }
+
+    fn process(id: &str) -> Entry {
+        entry(id, Spec::ProcessLua(LuaSpec::default()))
+    }
+
+    fn error_text<T: std::fmt::Debug>(result: Result<T, CommandError>) -> String {
+        let error = result.expect_err("an error");
+        assert_eq!(error.code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_slip_in_a_command_names_the_right_one() {
+        let registry = Registry::from_entries([process("app:greet").with_command(Command::new("greet"))]);
+        let wanted = |name| Wanted::Command { name, words: &[] }.entry(&registry);
+        assert_eq!(wanted("greet").expect("an entry").to_string(), "app:greet");
+        let expected = "error: no command `gret`\n  = help: did you mean `greet`?\n  = help: `wippy run list` shows the commands\n";
+        assert_eq!(error_text(wanted("gret")), expected);
+        let expected = "error: no command `other`\n  = help: `wippy run list` shows the commands\n";
+        assert_eq!(error_text(wanted("other")), expected);
+    }
+
+    #[test]
+    fn only_processes_can_be_run() {
+        let directory = entry("app:data", Spec::FsDirectory(FsDirectory::new("data")));
+        let registry = Registry::from_entries([directory, process("app:greet")]);
+        let wanted = |id: &str| Wanted::Entry { id: id.parse().expect("an ID"), words: &[] }.entry(&registry);
+        assert_eq!(wanted("app:greet").expect("an entry").to_string(), "app:greet");
+        assert_eq!(error_text(wanted("app:data")), "error: `app:data` is no process: its kind is `fs.directory`\n");
+        assert!(error_text(wanted("app:gret")).contains("did you mean `app:greet`?"));
+        assert!(error_text(wanted("x:y")).contains("these can be run: `app:greet`"));
+    }
+
+    #[test]
+    fn a_command_runs_on_the_only_terminal() {
+        let one = Registry::from_entries([terminal_host("app:terminal")]);
+        assert_eq!(host(None, &one).expect("a host").to_string(), "app:terminal");
+        let text = error_text(host(None, &Registry::default()));
+        assert!(text.contains("    - name: terminal\n      kind: terminal.host\n"), "{text}");
+        let two = Registry::from_entries([terminal_host("app:t1"), terminal_host("app:t2")]);
+        let text = error_text(host(None, &two));
+        assert!(text.contains("`app:t1`, `app:t2`") && text.contains("--host app:t1"), "{text}");
+        assert_eq!(host(Some("app:t2"), &two).expect("a host").to_string(), "app:t2");
+    }
+
+    #[test]
+    fn a_named_host_must_be_one() {
+        let processes = entry("app:processes", Spec::ProcessHost(ProcessHost::default()));
+        let registry = Registry::from_entries([terminal_host("app:terminal"), processes, process("app:greet")]);
+        assert_eq!(host(Some("app:processes"), &registry).expect("a host").to_string(), "app:processes");
+        assert!(error_text(host(Some("app:proceses"), &registry)).contains("did you mean `app:processes`?"));
+        assert!(error_text(host(Some("x:y"), &registry)).contains("`app:terminal`, `app:processes`"));
+        assert!(error_text(host(Some("app:greet"), &registry)).contains("its kind is `process.lua`"));
+        assert!(error_text(host(Some("terminal"), &registry)).contains("namespace"));
+    }
+
+    #[test]
+    fn an_option_without_its_command_is_told() {
+        let args = RunArgs { exec: None, host: Some("app:t".into()), words: vec![], list: None };
+        assert!(error_text(Wanted::of(&args)).contains("no command"));
+        let args = RunArgs { exec: Some("greet".into()), host: None, words: vec![], list: None };
+        assert!(error_text(Wanted::of(&args)).contains("namespace"));
+    }
+}
