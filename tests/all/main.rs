@@ -7,3 +7,11 @@ mod layering;
 mod mission;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
+
+/// The program's commands, streams and exit codes.
+mod cli;
+/// Broken and odd applications, with the whole of what is said of them.
+mod goldens;
+
+/// What the tests of the program share.
+mod support;
