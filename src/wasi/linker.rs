@@ -20,6 +20,39 @@ type State = HasSelf<WasiState>;
 /// and error codes of `wasi:filesystem/types`, and `wasi:filesystem/preopens`, which knows no directory then. Call it once per
 /// linker.
 ///
+/// ```
+/// use wasmtime::component::{Component, Linker};
+/// use wasmtime::{Engine, Store};
+/// use wippy::reactor::{Clock, Reactor, ReactorConfig};
+/// use wippy::wasi::{Profile, ProfileSet, WasiConfig, WasiState, WasiView, add_to_linker, stub_missing};
+///
+/// struct Guest(WasiState);
+///
+/// impl WasiView for Guest {
+///     fn wasi(&mut self) -> &mut WasiState {
+///         &mut self.0
+///     }
+/// }
+///
+/// let engine = Engine::default();
+/// let component = Component::new(&engine, r#"(component
+///     (import "wasi:random/random@0.2.3" (instance (export "get-random-u64" (func (result u64)))))
+/// )"#)?;
+/// let listed: ProfileSet = [Profile::Cli, Profile::Clocks].into_iter().collect();
+/// let mut linker = Linker::<Guest>::new(&engine);
+/// add_to_linker(&mut linker, listed)?;
+/// // `wasi:random` is not listed: it loads, and ends the process when it is called.
+/// stub_missing(&mut linker, &component, listed, &[])?;
+/// let prepared = linker.instantiate_pre(&component)?;
+///
+/// let config = WasiConfig { entry: "app:guest".into(), profiles: listed, ..WasiConfig::default() };
+/// let reactor = Reactor::new(Clock::real(), ReactorConfig::default())?;
+/// let mut store = Store::new(&engine, Guest(WasiState::new(config, reactor)));
+/// let instance = prepared.instantiate_async(&mut store); // polled by a scheduler
+/// # drop(instance);
+/// # Ok::<(), wasmtime::Error>(())
+/// ```
+///
 /// # Errors
 /// When something of this is in the linker already.
 pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) -> Result<()> {

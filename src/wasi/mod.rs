@@ -30,6 +30,8 @@ mod stdio;
 mod stub;
 
 #[cfg(test)]
+mod guests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-/// How far a misspelt import may be from a known name to be suggested, in edits.
-const SUGGESTION_DISTANCE_MAX: usize = 3;
+use crate::suggest::nearest;
 
 /// A group of interfaces that an entry enables by one line under `imports`.
 ///
@@ -67,7 +66,7 @@ impl Profile {
             .into_iter()
             .find(|profile| profile.is_called(&whole))
             .or_else(|| Profile::ALL.into_iter().find(|profile| profile.is_called(name)))
-            .ok_or_else(|| UnknownImport { text: text.to_owned(), suggestion: suggestion(&whole) })
+            .ok_or_else(|| UnknownImport { text: text.to_owned(), suggestion: nearest(&whole, Profile::names()) })
     }
 
     /// The name by which an entry lists it.
@@ -135,6 +134,12 @@ impl Profile {
             Profile::Preview1 => &["wasi-preview1", "preview1"],
             _ => &[],
         }
+    }
+
+    /// Every name and interface, for suggestions.
+    fn names() -> impl Iterator<Item = &'static str> {
+        let of = |profile: Profile| [profile.name()].into_iter().chain(profile.interfaces().iter().copied());
+        Profile::ALL.into_iter().flat_map(of)
     }
 
     fn is_called(self, name: &str) -> bool {
@@ -232,16 +237,6 @@ impl fmt::Display for UnknownImport {
 }
 
 impl std::error::Error for UnknownImport {}
-
-fn suggestion(text: &str) -> Option<&'static str> {
-    Profile::ALL
-        .into_iter()
-        .flat_map(|profile| [profile.name()].into_iter().chain(profile.interfaces().iter().copied()))
-        .map(|name| (strsim::osa_distance(text, name), name))
-        .filter(|(distance, name)| *distance <= SUGGESTION_DISTANCE_MAX.min(name.len() / 2))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use super::MODULE;
 use super::errno::{Errno, code};
 use super::memory::{Buffer, Guest, memory, split};
 use crate::wasi::state::{WasiState, WasiView};
-use crate::wasi::stdio::{Input, Output, TRANSFER_BYTES_MAX};
+use crate::wasi::stdio::{Input, Output, StreamFailure, TRANSFER_BYTES_MAX};
 
 const RIGHT_READ: u64 = 1 << 1;
 const RIGHT_SET_FLAGS: u64 = 1 << 3;
@@ -172,7 +172,7 @@ async fn read<T: WasiView>(
         }
         match input.read(wanted) {
             // The end is a read of nothing.
-            Err(crate::wasi::StreamFailure::Closed) => break bytes::Bytes::new(),
+            Err(StreamFailure::Closed) => break bytes::Bytes::new(),
             Err(failure) => return Err(failure.into()),
             Ok(bytes) if !bytes.is_empty() => break bytes,
             Ok(_) if !waits => return Err(Errno::AGAIN),
@@ -211,7 +211,8 @@ async fn write<T: WasiView>(
                     break 'all;
                 }
                 Ok(taken) => {
-                    buffer = Buffer { start: buffer.start + taken, len: buffer.len - taken };
+                    // Wraps only with the last byte of a full memory, when nothing is left.
+                    buffer = Buffer { start: buffer.start.wrapping_add(taken), len: buffer.len - taken };
                     written = written.checked_add(taken).ok_or(Errno::OVERFLOW)?;
                 }
                 Err(errno) => {
