@@ -75,10 +75,16 @@ impl ComponentPlan {
         mut store: impl AsContextMut<Data: Send>,
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
-        if let Some(fast) = self.fast
-            && let Some(done) = fast.call(func, store.as_context_mut(), arguments).await
-        {
-            return done;
+        if let Some(fast) = self.fast {
+            // A list of numbers for `list<u8>` must not cost the result its fast path.
+            let exact = match fast.takes(arguments) {
+                true => None,
+                false => Some(self.signature.accept(&self.method, arguments)?),
+            };
+            let arguments = exact.as_deref().unwrap_or(arguments);
+            if let Some(done) = fast.call(func, store.as_context_mut(), arguments).await {
+                return done;
+            }
         }
         let arguments = self.signature.accept(&self.method, arguments)?;
         let mut params = Vec::with_capacity(arguments.len());

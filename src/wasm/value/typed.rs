@@ -101,8 +101,25 @@ impl FastPath {
         Some(FastPath::Text(params, output))
     }
 
-    /// Calls `func`; `None`, with nothing done, where the arguments are not those of the path as they are: the general way
-    /// then converts or refuses them.
+    /// Whether the arguments need no conversion; those in exact shape never do.
+    pub(super) fn takes(self, arguments: &[Payload]) -> bool {
+        use Payload::{Bytes, String};
+        match self {
+            // Numbers are converted on the way.
+            FastPath::Numbers(..) => true,
+            FastPath::Text(params, _) => matches!(
+                (params, arguments),
+                (Params::None, [])
+                    | (Params::Text, [String(_)])
+                    | (Params::Bytes, [String(_) | Bytes(_)])
+                    | (Params::TextText, [String(_), String(_)])
+                    | (Params::TextBytes, [String(_), String(_) | Bytes(_)])
+            ),
+        }
+    }
+
+    /// Calls `func`; `None`, with nothing done, where the path does not take the arguments: the general way then refuses
+    /// them.
     pub(super) async fn call<T: Send>(
         self,
         func: &Func,

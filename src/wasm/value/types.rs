@@ -7,7 +7,7 @@ use wasmtime::component::Type;
 /// A WIT type, or the type of a core function's number.
 ///
 /// Names of records and variants are lost when a component is compiled, so types show by structure:
-/// `record { id: u32, name: string }`. [`wit_text`](crate::wasm::wit_text) reads the same notation.
+/// `record { id: u32, name: string }`. [`wit_text`](super::wit_text) reads the same notation.
 ///
 /// ```
 /// use wippy::wasm::value::WitType;

@@ -45,8 +45,8 @@ pub struct WitTextError {
 ///
 /// let functions = wit_text::parse("export add: func(a: s32, b: s32) -> s32;")?;
 /// assert_eq!(functions["add"].to_string(), "func(a: s32, b: s32) -> s32");
-/// let error = wit_text::parse("add: func(a: int);").unwrap_err();
-/// assert_eq!(error.to_string(), "line 1, column 14: expected a type, did you mean `list`, found `int`");
+/// let error = wit_text::parse("add: func(a: strin);").unwrap_err();
+/// assert_eq!(error.to_string(), "line 1, column 14: expected a type, did you mean `string`, found `strin`");
 /// # Ok::<(), wippy::wasm::value::wit_text::WitTextError>(())
 /// ```
 pub fn parse(text: &str) -> Result<IndexMap<String, Signature>, WitTextError> {

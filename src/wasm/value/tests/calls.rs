@@ -30,6 +30,15 @@ fn four_mebibytes_pass_with_the_fuel_of_their_bytes() {
 }
 
 #[test]
+fn numbers_in_a_list_keep_the_fast_path_of_the_result() {
+    let mut guest = Guest::new(&Engine::default(), "", "", &[("echo", "echo", BYTES)]);
+    let plan = guest.plan("echo");
+    guest.store.set_hostcall_fuel(1 << 10);
+    let numbers = Payload::List(vec![Payload::Int(7); 1 << 10]);
+    assert_eq!(guest.call(&plan, "echo", &[numbers]).unwrap(), Payload::from(vec![7u8; 1 << 10]));
+}
+
+#[test]
 fn the_general_way_takes_forty_times_the_fuel() {
     let mut guest = Guest::new(&Engine::default(), "", "", &[("echo", "echo", BYTES)]);
     let plan = guest.plan("echo").without_fast_path();

@@ -17,7 +17,8 @@ pub(super) const HEAP: u32 = 4096;
 /// Memory, a bump allocator, and functions that hand back what they get.
 ///
 /// - `id` returns the pointer it gets; `dump` notes it at 0 and returns all memory; `load` returns a pointer into a list.
-/// - `echo` returns a string or list, `post` counts frees, `sum` adds bytes.
+/// - `echo` returns a string or list through a pointer, `both` as two results; `freed` adds up what `cabi_post_echo` got.
+/// - `wild` returns a string far outside memory.
 pub(super) const CORE: &str = r#"
     (memory (export "memory") 2)
     (global $top (mut i32) (i32.const 4096))
@@ -64,7 +65,6 @@ pub(super) const CORE: &str = r#"
     (func (export "wild") (result i32)
         (i32.store (i32.const 16) (i32.const 2147483647)) (i32.store (i32.const 20) (i32.const 2147483647))
         (i32.const 16))
-    (func (export "spin") (result i32) (loop (br 0)) (unreachable))
 "#;
 
 /// Runs a future that never has to wait.
