@@ -217,13 +217,8 @@ impl<'d, 'e> Fields<'d, 'e> {
         None
     }
 
-    /// The ID of an entry, relative to the namespace of this one.
-    pub(crate) fn id(&mut self, name: &'static str) -> Option<EntryId> {
-        let value = self.any(name)?;
-        self.id_of(&[name], value)
-    }
-
-    /// The ID of an entry that must be there; `message` says so, in the words of Wippy.
+    /// The ID of an entry, relative to the namespace of this one, that must be there; `message` says so, in the words
+    /// of Wippy.
     pub(crate) fn required_id(&mut self, name: &'static str, message: &str) -> Option<EntryId> {
         match self.any(name) {
             None => self.missing(name, message),
@@ -392,7 +387,10 @@ impl<'d, 'e> Fields<'d, 'e> {
     fn missing<T>(&mut self, name: &'static str, message: &str) -> Option<T> {
         // The mapping that lacks it is the place; an empty text has a place of its own.
         let code = "missing-field";
-        let help = format!("add `{name}: …`");
+        let help = match name {
+            "hash" => "`wippy hash FILE` prints the line to add".to_owned(),
+            name => format!("add `{name}: …`"),
+        };
         let problem = self.problem(code, name, message).help(help);
         self.problems.add(problem);
         None

@@ -44,6 +44,11 @@ mod spec;
 mod suggest;
 mod units;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 pub use catalog::Registry;
 pub use config::RuntimeConfig;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};

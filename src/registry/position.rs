@@ -68,10 +68,6 @@ impl SourceFile {
         Arc::new(Self { path: path.into(), text, lines })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn text(&self) -> &str {
         &self.text
     }

@@ -79,3 +79,6 @@ pub(crate) fn parse(text: &str, format: Format) -> Result<Document, Vec<SyntaxPr
         Format::Json => json::parse(text),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,26 +215,27 @@ impl<'input> Builder<'input> {
 
     fn sequence(&mut self, span: YamlSpan, depth: usize) -> Result<Built, SyntaxProblem> {
         let (mut items, mut bytes, mut deepest) = (Vec::new(), NODE_BYTES, 0);
-        loop {
+        let end = loop {
             let (event, item_span) = self.next()?;
             if event == Event::SequenceEnd {
-                break;
+                break item_span;
             }
             let item = self.value(event, item_span, depth + 1)?;
             bytes = bytes.saturating_add(item.bytes);
             deepest = deepest.max(item.depth);
             items.push(item.node);
-        }
-        Ok(Built { node: Node::new(to_span(span), Content::Sequence(items)), bytes, depth: deepest + 1 })
+        };
+        let node = Node::new(collection_span(span, end), Content::Sequence(items));
+        Ok(Built { node, bytes, depth: deepest + 1 })
     }
 
     fn mapping(&mut self, span: YamlSpan, depth: usize) -> Result<Built, SyntaxProblem> {
         let (mut fields, mut merged) = (HashMap::new(), Vec::new());
         let (mut bytes, mut deepest) = (NODE_BYTES, 0);
-        loop {
+        let end = loop {
             let (event, key_span) = self.next()?;
             if event == Event::MappingEnd {
-                break;
+                break key_span;
             }
             let key = scalar_key(&event, key_span)?;
             let key_built = self.value(event, key_span, depth + 1)?;
@@ -255,9 +256,9 @@ impl<'input> Builder<'input> {
                     self.duplicates.push(problem);
                 }
             }
-        }
+        };
         fields.remove(MERGE_KEY);
-        let node = Node::new(to_span(span), Content::Mapping { fields, merged });
+        let node = Node::new(collection_span(span, end), Content::Mapping { fields, merged });
         Ok(Built { node, bytes, depth: deepest + 1 })
     }
 
@@ -301,4 +302,10 @@ fn to_span(span: YamlSpan) -> Span {
     let (start, end) = (span.start, span.end);
     let len = if start.line() == end.line() { end.col().saturating_sub(start.col()) } else { 0 };
     Span { line: start.line(), column: start.col() + 1, len }
+}
+
+/// A collection in flow style ends at its bracket; one in block style has no end of its own and is cut at its first line.
+fn collection_span(start: YamlSpan, end: YamlSpan) -> Span {
+    let is_flow = start.end.index() > start.start.index() && end.end.index() > end.start.index();
+    if is_flow { to_span(YamlSpan::new(start.start, end.end)) } else { Span { len: 0, ..to_span(start) } }
 }

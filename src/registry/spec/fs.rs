@@ -61,7 +61,8 @@ impl FsDirectory {
             DirectoryBase::Project => &f.raw().app_root,
             DirectoryBase::Module => &f.raw().load_root,
         };
-        let root = start.join(&directory);
+        // The parts without `.`, so that two spellings of a folder are the same path.
+        let root = start.join(&directory).components().collect();
         Some(Self { directory, root, mode, auto_init, base })
     }
 }

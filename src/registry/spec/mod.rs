@@ -154,3 +154,6 @@ impl Spec {
         spec
     }
 }
+
+#[cfg(test)]
+mod tests;
