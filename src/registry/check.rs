@@ -167,8 +167,10 @@ pub(super) fn resolve_public_names(entries: &mut [Entry]) {
         })
         .collect();
     for entry in entries {
-        let payload = entry.payload().clone();
-        let written = |at: usize| payload.pointer(&format!("/wasi/env/{at}/id")).and_then(|id| id.as_str());
+        let Some(written) = entry.payload().pointer("/wasi/env").and_then(|env| env.as_array()).cloned() else {
+            continue;
+        };
+        let written = |at: usize| written.get(at)?.get("id")?.as_str();
         let wasi = match entry.spec_mut() {
             Spec::ProcessWasm(spec) | Spec::FunctionWasm(spec) => &mut spec.wasi,
             Spec::FunctionWat(spec) => &mut spec.wasi,
@@ -187,14 +189,13 @@ pub(super) fn duplicates(entries: &[Entry], problems: &mut Diagnostics) {
     let mut commands: HashMap<&str, &Entry> = HashMap::new();
     let mut variables: HashMap<&str, &Entry> = HashMap::new();
     for entry in entries {
-        if let Some(command) = entry.command() {
-            if let Some(first) = commands.insert(&command.name, entry) {
-                let message = format!("the command `{}` exists twice", command.name);
-                let problem =
-                    entry.problem(Severity::Warning, "duplicate-command", &["meta", "command", "name"], message);
-                problems.add(problem.note(format!("the one of `{}` is run", first.id())).help("give it another name"));
-                commands.insert(&command.name, first);
-            }
+        if let Some(command) = entry.command()
+            && let Some(first) = commands.insert(&command.name, entry)
+        {
+            let message = format!("the command `{}` exists twice", command.name);
+            let problem = entry.problem(Severity::Warning, "duplicate-command", &["meta", "command", "name"], message);
+            problems.add(problem.note(format!("the one of `{}` is run", first.id())).help("give it another name"));
+            commands.insert(&command.name, first);
         }
         if let Spec::EnvVariable(variable) = entry.spec() {
             let Some(name) = &variable.variable else { continue };

@@ -69,16 +69,16 @@ impl Include<'_> {
         }
     }
 
-    fn read(&mut self, target: &str) -> Result<String, Diagnostic> {
+    fn read(&mut self, target: &str) -> Result<String, Box<Diagnostic>> {
         const EXPECTED: &str = "`file://name` beside this file, or `file:///name` below the load root";
         let named = format!("`{SCHEME}{target}`");
         if target.trim_matches('/').is_empty() {
-            return Err(Diagnostic::error("file-value", format!("{named} names no file")).expected(EXPECTED));
+            return Err(Box::new(Diagnostic::error("file-value", format!("{named} names no file")).expected(EXPECTED)));
         }
         let root = self.root.folder.as_path();
         let escape = || {
             let message = format!("{named} leaves the folder that the application is loaded from");
-            Diagnostic::error("path-escape", message).expected(EXPECTED)
+            Box::new(Diagnostic::error("path-escape", message).expected(EXPECTED))
         };
         let start = match target.starts_with('/') {
             true => PathBuf::new(),
@@ -87,10 +87,10 @@ impl Include<'_> {
         let inside = cleaned(&start, Path::new(target.trim_start_matches('/'))).ok_or_else(escape)?;
         let full = root.join(inside);
         // A link may lead out of the folder although its path does not.
-        if let (Ok(real), Ok(real_root)) = (full.canonicalize(), root.canonicalize()) {
-            if !real.starts_with(real_root) {
-                return Err(escape());
-            }
+        if let (Ok(real), Ok(real_root)) = (full.canonicalize(), root.canonicalize())
+            && !real.starts_with(real_root)
+        {
+            return Err(escape());
         }
         let text = read_text(&full).map_err(|problem| {
             let message = match &problem {
@@ -99,11 +99,14 @@ impl Include<'_> {
                 }
                 problem => format!("{named}: {}", problem.sentence()),
             };
-            Diagnostic::error("file-value", message).expected(EXPECTED)
+            Box::new(Diagnostic::error("file-value", message).expected(EXPECTED))
         })?;
         match self.budget.included_bytes.checked_sub(text.len() as u64) {
             Some(rest) => self.budget.included_bytes = rest,
-            None => return Err(Diagnostic::error("too-large", "all `file://` texts together are larger than 256 MiB")),
+            None => {
+                let message = "all `file://` texts together are larger than 256 MiB";
+                return Err(Box::new(Diagnostic::error("too-large", message)));
+            }
         }
         Ok(text)
     }

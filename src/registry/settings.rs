@@ -83,12 +83,11 @@ fn read_file(path: &Path, shown: &Path, config: &mut RuntimeConfig, problems: &m
         }
     }
     for (section, value) in map.iter().filter(|(section, _)| *section != "version") {
-        if !SECTIONS.contains(&section.as_str()) {
-            if let Some(meant) = near_miss(section, SECTIONS) {
-                let problem =
-                    file.error("unknown-field", &[section], Part::Key, format!("unknown section `{section}`"));
-                problems.add(problem.help(format!("did you mean `{meant}`?")));
-            }
+        if !SECTIONS.contains(&section.as_str())
+            && let Some(meant) = near_miss(section, SECTIONS)
+        {
+            let problem = file.error("unknown-field", &[section], Part::Key, format!("unknown section `{section}`"));
+            problems.add(problem.help(format!("did you mean `{meant}`?")));
         }
         match value {
             Value::Object(fields) => flatten(&file, section, &mut vec![section.clone()], fields, config),

@@ -306,6 +306,9 @@ replacements:
     assert_eq!(http.module().unwrap().name, "acme/http");
     assert_eq!((&http.meta()["module"], &http.meta()["module_version"]), (&"acme/http".into(), &"v1.2.3".into()));
     assert!(loaded.entry("app:bin").module().is_none());
+    let file = |id: &str| loaded.entry(id).position(&["name"]).unwrap().file.display().to_string();
+    assert_eq!(file("app:bin"), "app/_index.yaml");
+    assert_eq!(file("http:bin"), ".wippy/vendor/acme/http/src/_index.yaml");
     let Spec::FsDirectory(spec) = http.spec() else { panic!() };
     assert_eq!(spec.root, loaded.registry.app_root().join("wasm"), "relative to the application");
 }

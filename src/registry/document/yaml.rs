@@ -116,10 +116,11 @@ fn plain_key_text(text: &str) -> String {
     /// No number, boolean or null is longer; longer texts are spared the second parser.
     const LONGEST: usize = 64;
     let special = text.starts_with(|char: char| char.is_ascii_digit() || "+-.~nNtTfF".contains(char));
-    if special && text.len() <= LONGEST {
-        if let Ok(value) = serde_yaml::from_str::<serde_yaml::Value>(text) {
-            return key_text(&value).unwrap_or_else(|| text.to_owned());
-        }
+    if special
+        && text.len() <= LONGEST
+        && let Ok(value) = serde_yaml::from_str::<serde_yaml::Value>(text)
+    {
+        return key_text(&value).unwrap_or_else(|| text.to_owned());
     }
     text.to_owned()
 }

@@ -84,13 +84,13 @@ impl EnvVariable {
         let message = "invalid storage ID format, must have both namespace and name";
         let storage = f.required_id("storage", message);
         let variable = f.text("variable").filter(|name| !name.is_empty());
-        if let Some(name) = &variable {
-            if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                let problem = f
-                    .problem("invalid-value", "variable", format!("invalid variable name: `{}`", name.escape_debug()))
-                    .expected("letters of ASCII, digits and `_`");
-                f.error(problem);
-            }
+        if let Some(name) = &variable
+            && !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            let problem = f
+                .problem("invalid-value", "variable", format!("invalid variable name: `{}`", name.escape_debug()))
+                .expected("letters of ASCII, digits and `_`");
+            f.error(problem);
         }
         let default = f.text("default");
         let readonly = f.flag("readonly");

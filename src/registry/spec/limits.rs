@@ -44,12 +44,12 @@ impl LimitsSpec {
         let in_ms = f.count("max_execution_ms", MAX_MILLIS, "limits.max_execution_ms cannot be negative");
         let in_ms = in_ms.map(Duration::from_millis);
         let execution = f.duration("max_execution");
-        if let (Some(ms), Some(text)) = (in_ms, execution) {
-            if ms != text {
-                let message = "`max_execution` and `max_execution_ms` are both given and differ";
-                let problem = f.problem("conflict", "max_execution", message).help("keep one of them");
-                f.error(problem);
-            }
+        if let (Some(ms), Some(text)) = (in_ms, execution)
+            && ms != text
+        {
+            let message = "`max_execution` and `max_execution_ms` are both given and differ";
+            let problem = f.problem("conflict", "max_execution", message).help("keep one of them");
+            f.error(problem);
         }
         let mut count = |name| f.long_count(name, &format!("limits.{name} cannot be negative"));
         let [max_fuel, max_instances, max_tables, max_handles, max_open_sockets, max_open_files] =

@@ -190,9 +190,7 @@ fn hash(f: &mut Fields<'_, '_>) -> Option<Hash> {
     let text = f.required_text("hash", "hash is required");
     let path = raw.payload.get("path").and_then(Value::as_str).map_or("FILE", |path| path.trim_start_matches('/'));
     let command = format!("`wippy hash {path}` prints the right line");
-    let Some(text) = text else {
-        return None;
-    };
+    let text = text?;
     match text.parse::<Hash>() {
         Ok(hash) => Some(hash),
         Err(error) => {
