@@ -56,8 +56,20 @@ impl Counts {
 struct Sleepers {
     /// Those on their own condition; the last one has the warmest caches and goes first.
     waiting: Vec<usize>,
-    /// The one on the driver.
-    driving: Option<usize>,
+    role: Role,
+}
+
+/// Who holds the driver. Part of the list and not a lock of its own: a worker that waited for such a lock could not be
+/// woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// Nobody: the next worker that parks takes it.
+    Free,
+    /// A parked worker.
+    Parked(usize),
+    /// A worker that was woken and is still on its way out. It counts as searching, and frees the role before it stops
+    /// searching, so whoever is the last to stop finds the role free.
+    Leaving,
 }
 
 /// Where a worker parks.
@@ -72,8 +84,6 @@ pub(super) struct Idle {
     counts: CachePadded<AtomicUsize>,
     sleepers: Mutex<Sleepers>,
     parkers: Box<[CachePadded<Parker>]>,
-    /// Held while on the driver. The next holder waits here for the moment that the last one needs to leave.
-    role: Mutex<()>,
     driver: Arc<dyn Driver>,
 }
 
@@ -82,9 +92,8 @@ impl Idle {
         assert!((1..=MAX_WORKERS).contains(&workers), "the builder checks the number of workers");
         Self {
             counts: CachePadded(AtomicUsize::new(0)),
-            sleepers: Mutex::new(Sleepers { waiting: Vec::with_capacity(workers), driving: None }),
+            sleepers: Mutex::new(Sleepers { waiting: Vec::with_capacity(workers), role: Role::Free }),
             parkers: (0..workers).map(|_| CachePadded(Parker::new())).collect(),
-            role: Mutex::new(()),
             driver,
         }
     }
@@ -151,7 +160,7 @@ impl Idle {
             self.sleep(me, place, around);
             around.woke_up();
         }
-        self.parked_to_searching(me);
+        self.parked_to_searching(me, place);
         // Events made several tasks ready: one is for this worker, the others are worth a worker each.
         for _ in 1..around.own_len() {
             if !self.parked_to_searching_by_other(Wanted::Hands) {
@@ -163,45 +172,49 @@ impl Idle {
     fn sleep(&self, me: usize, place: Place, around: &impl Surroundings) {
         match place {
             Place::Condition => self.parkers[me].wait(),
-            Place::Driver => {
-                let _role = self.role.lock();
-                while !self.parkers[me].drive(&*self.driver) && around.own_len() == 0 {}
-            }
+            Place::Driver => while !self.parkers[me].drive(&*self.driver) && around.own_len() == 0 {},
         }
     }
 
     fn searching_to_parked(&self, me: usize) -> Place {
         let mut sleepers = self.sleepers.lock();
-        let (place, change) = match sleepers.driving {
-            None => {
-                sleepers.driving = Some(me);
+        let (place, change) = match sleepers.role {
+            Role::Free => {
+                sleepers.role = Role::Parked(me);
                 (Place::Driver, PARKED + DRIVEN)
             }
-            Some(_) => {
+            Role::Parked(_) | Role::Leaving => {
                 sleepers.waiting.push(me);
                 (Place::Condition, PARKED)
             }
         };
         // SeqCst together with the fence in `park` pairs with the fence in `notify_one`.
-        let before = self.counts.fetch_add(change.wrapping_sub(SEARCHING), Ordering::SeqCst);
-        debug_assert!(Counts(before).searching() > 0, "a worker searches before it parks");
+        self.counts.fetch_add(change.wrapping_sub(SEARCHING), Ordering::SeqCst);
+        self.check(&sleepers);
         place
     }
 
-    /// The worker itself leaves; no change when somebody took it off the list already.
-    fn parked_to_searching(&self, me: usize) {
+    /// The worker itself leaves `place`. When somebody took it off the list already the counts are right.
+    fn parked_to_searching(&self, me: usize, place: Place) {
         let mut sleepers = self.sleepers.lock();
-        let change = if sleepers.driving == Some(me) {
-            sleepers.driving = None;
-            PARKED + DRIVEN
-        } else if let Some(place) = sleepers.waiting.iter().position(|&worker| worker == me) {
-            sleepers.waiting.remove(place);
-            PARKED
-        } else {
-            return;
+        let change = match place {
+            Place::Driver => {
+                let before = std::mem::replace(&mut sleepers.role, Role::Free);
+                debug_assert!(matches!(before, Role::Leaving) || before == Role::Parked(me), "one worker drives");
+                (before != Role::Leaving).then_some(PARKED + DRIVEN)
+            }
+            Place::Condition => {
+                let listed = sleepers.waiting.iter().position(|&worker| worker == me);
+                listed.map(|listed| {
+                    sleepers.waiting.remove(listed);
+                    PARKED
+                })
+            }
         };
+        let Some(change) = change else { return };
         // SeqCst: as in `searching_to_parked`, so that all changes of the counts are of one kind.
         self.counts.fetch_add(SEARCHING.wrapping_sub(change), Ordering::SeqCst);
+        self.check(&sleepers);
     }
 
     /// Takes one worker off the list and wakes it; those on a condition first, so that the driver keeps its worker.
@@ -211,19 +224,30 @@ impl Idle {
         if wanted == Wanted::Searcher && self.counts().searching() > 0 {
             return false;
         }
-        let (worker, change) = match sleepers.waiting.pop() {
-            Some(worker) => (worker, PARKED),
-            None => match sleepers.driving.take() {
-                Some(worker) => (worker, PARKED + DRIVEN),
-                None => return false,
-            },
+        let (worker, change) = match (sleepers.waiting.pop(), sleepers.role) {
+            (Some(worker), _) => (worker, PARKED),
+            (None, Role::Parked(worker)) => {
+                sleepers.role = Role::Leaving;
+                (worker, PARKED + DRIVEN)
+            }
+            (None, Role::Free | Role::Leaving) => return false,
         };
         // SeqCst: as in `searching_to_parked`. The woken worker counts as searching from here on, so that the next push
         // does not wake another one.
         self.counts.fetch_add(SEARCHING.wrapping_sub(change), Ordering::SeqCst);
+        self.check(&sleepers);
         drop(sleepers);
         self.parkers[worker].unpark(&*self.driver);
         true
+    }
+
+    /// The counts say what the list says, whenever its lock is free.
+    fn check(&self, sleepers: &Sleepers) {
+        let counts = self.counts();
+        let is_driven = matches!(sleepers.role, Role::Parked(_));
+        debug_assert_eq!(counts.is_driven(), is_driven);
+        debug_assert_eq!(counts.parked(), sleepers.waiting.len() + usize::from(is_driven));
+        debug_assert!(counts.searching() + counts.parked() <= self.parkers.len(), "a worker is in one state");
     }
 
     fn counts(&self) -> Counts {

@@ -5,10 +5,11 @@
 //! is looked at when there is nothing else, and once every [`OTHERS_FIRST_EVERY`] steps.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::idle::MAX_WORKERS;
 use super::task::Job;
-use crate::sync::{Injector, Steal, Stealer, Worker};
+use crate::sync::{CachePadded, Injector, Steal, Stealer, Worker};
 
 /// Every so many steps a worker looks at the preempted tasks first, and half-way in between at the injector first, so
 /// that a deque that never runs empty starves neither. Prime, so that it does not fall into step with loops of tasks that
@@ -19,14 +20,18 @@ pub(super) const OTHERS_FIRST_EVERY: u64 = 61;
 /// few enough that a batch behind a long step is soon stolen again.
 const BATCH_MAX: usize = 16;
 
-/// A deque with this many jobs is worth staying awake for. One job alone is the next of its owner, who is awake.
-const WORTH_STEALING: usize = 2;
-
 /// The queues that every thread can reach.
 pub(super) struct Queues {
     woken: Injector<Job>,
     preempted: Injector<Job>,
-    stealers: Box<[Stealer<Job>]>,
+    deques: Box<[Deque]>,
+}
+
+/// The deque of a worker as others see it.
+struct Deque {
+    stealer: Stealer<Job>,
+    /// The first job is what its owner does next, unless the present step goes on for long.
+    is_first_taken: CachePadded<AtomicBool>,
 }
 
 impl Queues {
@@ -35,7 +40,10 @@ impl Queues {
         Self {
             woken: Injector::new(),
             preempted: Injector::new(),
-            stealers: deques.iter().map(Worker::stealer).collect(),
+            deques: deques
+                .iter()
+                .map(|deque| Deque { stealer: deque.stealer(), is_first_taken: CachePadded::default() })
+                .collect(),
         }
     }
 
@@ -58,7 +66,7 @@ impl Queues {
             return None;
         }
         // A fair share: the other workers come for theirs.
-        let share = self.woken.len() / self.stealers.len() + 1;
+        let share = self.woken.len() / self.deques.len() + 1;
         until_settled(|| self.woken.steal_batch_with_limit_and_pop(deque, share.min(BATCH_MAX)))
     }
 
@@ -69,13 +77,13 @@ impl Queues {
 
     /// Half of the deque of some other worker, at most a batch; victims in an order that starts anywhere.
     pub(super) fn steal(&self, me: usize, deque: &Worker<Job>, random: &Random) -> Option<Job> {
-        let count = self.stealers.len();
+        let count = self.deques.len();
         if count == 1 {
             return None;
         }
         let start = random.below(count);
         (start..start + count).map(|place| place % count).filter(|&victim| victim != me).find_map(|victim| {
-            let victim = &self.stealers[victim];
+            let victim = &self.deques[victim].stealer;
             if victim.is_empty() {
                 return None;
             }
@@ -83,9 +91,16 @@ impl Queues {
         })
     }
 
-    /// True when there is a job that no awake worker is bound to run next.
+    /// True when there is a job that no awake worker is about to run.
     pub(super) fn is_work_pending(&self) -> bool {
-        self.is_injected() || self.stealers.iter().any(|deque| deque.len() >= WORTH_STEALING)
+        self.is_injected() || self.deques.iter().any(Deque::is_worth_stealing)
+    }
+
+    /// The first job in the deque of `worker` is the next of its owner, or no longer so. Said before the job is pushed
+    /// and after another one was taken.
+    pub(super) fn set_first_taken(&self, worker: usize, is_taken: bool) {
+        // Relaxed: a thief that sees a later push into the deque, or stands behind a fence, sees this as well.
+        self.deques[worker].is_first_taken.store(is_taken, Ordering::Relaxed);
     }
 
     /// True when one of the injectors has a job.
@@ -103,7 +118,17 @@ impl Queues {
 
     /// How many jobs the deque of `worker` has.
     pub(super) fn deque_len(&self, worker: usize) -> usize {
-        self.stealers[worker].len()
+        self.deques[worker].stealer.len()
+    }
+}
+
+impl Deque {
+    fn is_worth_stealing(&self) -> bool {
+        match self.stealer.len() {
+            0 => false,
+            1 => !self.is_first_taken.load(Ordering::Relaxed),
+            _ => true,
+        }
     }
 }
 

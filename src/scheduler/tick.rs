@@ -119,6 +119,18 @@ impl Ticker {
         self.0.0.wakeups.load(Ordering::Relaxed)
     }
 
+    /// True when the thread sleeps until some worker is awake.
+    #[cfg(all(test, not(wippy_loom)))]
+    pub(super) fn is_asleep(&self) -> bool {
+        self.0.0.activity.asleep.load(Ordering::Relaxed) == 1
+    }
+
+    /// How many schedulers are on the list.
+    #[cfg(all(test, not(wippy_loom)))]
+    pub(super) fn attached(&self) -> usize {
+        self.0.0.tended.lock().len()
+    }
+
     /// Looks after `tended` until it is dropped.
     pub(super) fn attach(&self, tended: Weak<dyn Tended>) {
         let mut list = self.0.0.tended.lock();

@@ -41,8 +41,9 @@ pub(super) struct Core {
     tick: Cell<u64>,
     /// The driver's events come in: who is woken then is dealt with when they are all there.
     parking: Cell<bool>,
-    /// A job was put into the empty deque and nobody was told, because it is this worker's next.
-    deferred: Cell<bool>,
+    /// There may be jobs in the deque that nobody was told of: the first one, because it is this worker's next, or those
+    /// that came with a batch.
+    untold: Cell<bool>,
     /// The loop is over: this thread is a stranger to its scheduler now.
     retired: Cell<bool>,
 }
@@ -60,7 +61,7 @@ impl Core {
             next_poll: Cell::new(POLL_EVERY),
             tick: Cell::new(tick),
             parking: Cell::new(false),
-            deferred: Cell::new(false),
+            untold: Cell::new(false),
             retired: Cell::new(false),
         }
     }
@@ -95,13 +96,12 @@ impl Core {
     /// the others.
     pub(super) fn push(&self, job: Job) {
         let is_next = self.deque.is_empty();
-        self.deque.push(job);
-        if self.parking.get() {
-            return;
-        }
         if is_next {
-            self.deferred.set(true);
-        } else {
+            self.shared.queues.set_first_taken(self.index, true);
+            self.untold.set(true);
+        }
+        self.deque.push(job);
+        if !is_next && !self.parking.get() {
             self.shared.idle.notify_one();
         }
     }
@@ -116,6 +116,7 @@ impl Core {
                 if searching.take().is_some() {
                     idle.searching_to_running(|| self.shared.queues.is_work_pending());
                 }
+                self.tell_of_others();
                 self.step(job);
                 continue;
             }
@@ -158,17 +159,28 @@ impl Core {
     /// Own deque, injector, other deques, preempted tasks; now and then in another order.
     fn next_job(&self) -> Option<Job> {
         let queues = &self.shared.queues;
-        let job = self
-            .take_turn()
+        self.take_turn()
             .or_else(|| self.deque.pop())
-            .or_else(|| queues.pop_woken_batch(&self.deque))
+            .or_else(|| self.take_batch(queues.pop_woken_batch(&self.deque)))
             .or_else(|| self.steal())
-            .or_else(|| queues.pop_preempted());
-        if self.deferred.take() && !self.deque.is_empty() {
-            // Another job came first, so the one nobody was told of waits after all.
-            self.shared.idle.notify_one();
+            .or_else(|| queues.pop_preempted())
+    }
+
+    /// A step is about to begin: what is left in the deque waits for it, so somebody else may have it.
+    fn tell_of_others(&self) {
+        if self.untold.take() {
+            self.shared.queues.set_first_taken(self.index, false);
+            if !self.deque.is_empty() {
+                self.shared.idle.notify_one();
+            }
         }
-        job
+    }
+
+    fn take_batch(&self, first: Option<Job>) -> Option<Job> {
+        if first.is_some() {
+            self.untold.set(true);
+        }
+        first
     }
 
     /// Those whose turn it is although the own deque may have more: see [`OTHERS_FIRST_EVERY`]. A worker that noticed a
@@ -186,7 +198,7 @@ impl Core {
     fn steal(&self) -> Option<Job> {
         let job = self.shared.queues.steal(self.index, &self.deque, &self.random)?;
         self.count(Count::Stolen);
-        Some(job)
+        self.take_batch(Some(job))
     }
 
     /// One step of one task, and whatever follows from how it ended.

@@ -152,6 +152,11 @@ fn loom_two_pushers_wake_a_parked_worker() {
 }
 
 #[test]
+fn loom_two_workers_park_and_wake_again_and_again() {
+    check(3, || run(Pool::new(2, 3, 0), 2, |pool| (0..3).for_each(|_| pool.push())));
+}
+
+#[test]
 fn loom_two_jobs_get_a_worker_each() {
     // Each step waits for the other: one worker asleep beside a queued job is a deadlock.
     check(2, || run(Pool::new(2, 2, 2), 2, |pool| (0..2).for_each(|_| pool.push())));

@@ -1,0 +1,148 @@
+//! Who runs before whom: one worker, so the order is exact.
+
+use parking_lot::Mutex;
+
+use super::*;
+
+type Log = Arc<Mutex<Vec<u32>>>;
+
+/// Writes its name into the log at each of `steps` steps, ending all but the last one with `step`.
+fn chatter(log: &Log, name: u32, steps: usize, step: Step) -> impl Task + use<> {
+    let (log, mut left) = (Arc::clone(log), steps);
+    Steps(move |context: &mut Context<'_>| {
+        log.lock().push(name);
+        left -= 1;
+        if step != Step::Preempted {
+            context.waker().wake_by_ref();
+        }
+        if left == 0 { Step::Done } else { step }
+    })
+}
+
+/// Queues `tasks` behind a step, lets them run, and waits for their end.
+fn run_together<T: Task>(scheduler: &Scheduler, tasks: impl IntoIterator<Item = T>) {
+    let gate = occupy(scheduler);
+    let tasks: Vec<_> = tasks.into_iter().map(|task| scheduler.spawn(task).expect("within the bound")).collect();
+    gate.open();
+    wait_until(|| tasks.iter().all(TaskRef::is_complete));
+}
+
+#[test]
+fn woken_tasks_run_in_their_order_and_before_preempted_ones() {
+    let (scheduler, _) = scheduler(1);
+    let log = Log::default();
+    run_together(&scheduler, [1, 2, 3].map(|name| chatter(&log, name, 2, Step::Preempted)));
+    assert_eq!(*log.lock(), [1, 2, 3, 1, 2, 3]);
+}
+
+#[test]
+fn a_task_that_is_woken_runs_before_those_that_were_preempted_earlier() {
+    let (scheduler, _) = scheduler(1);
+    let log = Log::default();
+    let spinner = scheduler.spawn(chatter(&log, 1, 300, Step::Preempted)).expect("within the bound");
+    wait_until(|| spinner.steps() > 0);
+    let gate = occupy(&scheduler);
+    // By now the spinner is in the queue of the preempted, and these come after it.
+    let woken = [2, 3].map(|name| scheduler.spawn(chatter(&log, name, 1, Step::Idle)).expect("within the bound"));
+    let before = log.lock().len();
+    let is_over = spinner.is_complete();
+    gate.open();
+    wait_until(|| spinner.is_complete() && woken.iter().all(TaskRef::is_complete));
+    let after: Vec<_> = log.lock()[before..].iter().copied().filter(|&name| name != 1).collect();
+    assert_eq!(after, [2, 3]);
+    // One turn of the spinner may come first: the one that is due every 61 steps.
+    assert!(is_over || log.lock()[before..].iter().position(|&name| name == 3) <= Some(2));
+}
+
+#[test]
+fn spinners_take_turns() {
+    let (scheduler, _) = scheduler(1);
+    let log = Log::default();
+    run_together(&scheduler, (0..4).map(|name| chatter(&log, name, 50, Step::Preempted)));
+    let expected: Vec<_> = (0..50).flat_map(|_| 0..4).collect();
+    assert_eq!(*log.lock(), expected);
+}
+
+#[test]
+fn a_deque_that_never_empties_starves_neither_preempted_nor_injected_tasks() {
+    let (scheduler, _) = scheduler(1);
+    let log = Log::default();
+    let stop = Gate::default();
+    // Two tasks that are always ready in the own deque, a spinner beside them.
+    let busy = [1, 2].map(|name| {
+        let (log, stop) = (Arc::clone(&log), stop.clone());
+        let step = Steps(move |context: &mut Context<'_>| {
+            log.lock().push(name);
+            context.waker().wake_by_ref();
+            if stop.is_open() { Step::Done } else { Step::Blocked }
+        });
+        scheduler.spawn(step).expect("within the bound")
+    });
+    let spinner = scheduler.spawn(chatter(&log, 3, 20, Step::Preempted)).expect("within the bound");
+    wait_until(|| spinner.is_complete());
+    let injected = scheduler.spawn(chatter(&log, 4, 1, Step::Blocked)).expect("within the bound");
+    wait_until(|| injected.is_complete());
+    stop.open();
+    wait_until(|| busy.iter().all(TaskRef::is_complete));
+
+    let log = log.lock();
+    let turns: Vec<_> = (0..log.len()).filter(|&place| log[place] == 3).collect();
+    assert_eq!(turns.len(), 20);
+    // The first turn is the one of a woken task; from then on the spinner is looked at every 61 steps.
+    assert!(turns.windows(2).skip(1).all(|pair| pair[1] - pair[0] == 61), "{turns:?}");
+}
+
+#[test]
+fn a_stream_of_short_tasks_passes_spinners_and_the_spinners_go_on() {
+    let scheduler = Scheduler::builder("stream").workers(2).ticker(&Ticker::manual()).seed(3).build();
+    let scheduler = scheduler.expect("threads are to be had");
+    let spinners: Vec<_> = (0..8)
+        .map(|_| {
+            let step = |_: &mut Context<'_>| if current::cancelled() { Step::Done } else { Step::Preempted };
+            scheduler.spawn(Steps(step)).expect("within the bound")
+        })
+        .collect();
+    for _ in 0..200 {
+        let short = scheduler.spawn(once(|| {})).expect("within the bound");
+        wait_until(|| short.is_complete());
+    }
+    let before: Vec<_> = spinners.iter().map(TaskRef::steps).collect();
+    wait_until(|| spinners.iter().zip(&before).all(|(spinner, &before)| spinner.steps() > before));
+    spinners.iter().for_each(TaskRef::cancel);
+    wait_until(|| spinners.iter().all(TaskRef::is_complete));
+}
+
+#[test]
+fn a_lone_spinner_is_told_to_go_on_until_somebody_waits() {
+    let (scheduler, _) = scheduler(1);
+    let (alone, asked) = (Gate::default(), Gate::default());
+    let spinner = {
+        let (alone, asked) = (alone.clone(), asked.clone());
+        scheduler.spawn(once(move || {
+            assert!(!current::should_yield(), "nobody waits");
+            alone.open();
+            asked.wait();
+            assert!(current::should_yield(), "a spawned task waits");
+        }))
+    };
+    alone.wait();
+    let other = scheduler.spawn(once(|| {})).expect("within the bound");
+    asked.open();
+    wait_until(|| other.is_complete() && spinner.as_ref().is_ok_and(TaskRef::is_complete));
+    assert_eq!(scheduler.stats().total().panics, 0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || {
+        let (scheduler, _) = scheduler(1);
+        let log = Log::default();
+        let tasks = (0..40).map(|name| {
+            let step = if name % 3 == 0 { Step::Preempted } else { Step::Idle };
+            chatter(&log, name, 1 + name as usize % 7, step)
+        });
+        run_together(&scheduler, tasks);
+        Arc::try_unwrap(log).expect("all tasks are dropped").into_inner()
+    };
+    assert_eq!(run(), run());
+}
