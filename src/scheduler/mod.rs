@@ -23,6 +23,7 @@ mod idle;
 #[cfg(all(test, wippy_loom))]
 mod models;
 mod park;
+mod phase;
 mod queue;
 mod shared;
 mod state;

@@ -2,22 +2,16 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::current::with_core;
 use super::idle::Idle;
+use super::phase::Phase;
 use super::queue::Queues;
 use super::stats::{Counters, Stats};
 use super::task::Job;
 use super::tick::{Tended, Ticker};
 use crate::sync::CachePadded;
-
-/// Tasks are accepted and run.
-const OPEN: u8 = 0;
-/// No task is accepted; workers drop what is queued and end.
-const STOPPING: u8 = 1;
-/// No worker is left: who makes a task ready drops it.
-const CLOSED: u8 = 2;
 
 /// The remote side of a scheduler: everything here may be used by every thread.
 pub(super) struct Shared {
@@ -28,8 +22,7 @@ pub(super) struct Shared {
     pub(super) counters: Box<[Counters]>,
     max_tasks: usize,
     live_tasks: CachePadded<AtomicUsize>,
-    phase: AtomicU8,
-    workers_left: AtomicUsize,
+    phase: Phase,
     /// The tick of the last look at the driver.
     last_poll: AtomicU64,
     polls_by_ticker: AtomicU64,
@@ -47,8 +40,7 @@ impl Shared {
             counters: (0..workers).map(|_| Counters::default()).collect(),
             max_tasks: max,
             live_tasks: CachePadded(AtomicUsize::new(0)),
-            phase: AtomicU8::new(OPEN),
-            workers_left: AtomicUsize::new(workers),
+            phase: Phase::new(workers),
             last_poll: AtomicU64::new(0),
             polls_by_ticker: AtomicU64::new(0),
             steps_at_tick: (0..workers).map(|_| AtomicU64::new(0)).collect(),
@@ -92,9 +84,8 @@ impl Shared {
         if let Some(job) = job {
             self.queues.push_woken(job);
             self.idle.notify_one();
-            // Relaxed, behind the fence with which `notify_one` begins; that one pairs with the fence in `worker_leaves`:
-            // either this thread sees that nobody is left, or the last worker sees the job.
-            if self.phase.load(Ordering::Relaxed) == CLOSED {
+            // Behind the fence with which `notify_one` begins.
+            if self.phase.is_closed_after_fence() {
                 self.drop_injected();
             }
         }
@@ -107,25 +98,19 @@ impl Shared {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        // Relaxed: the flag carries no data, and a worker that sleeps is woken after it is set.
-        self.phase.load(Ordering::Relaxed) != OPEN
+        self.phase.is_stopping()
     }
 
     /// Stops accepting and wakes the workers so that they end.
     pub(super) fn stop(&self) {
-        // Relaxed: `notify_all` takes the lock of the sleepers, and so does a worker before it looks at the flag a last
-        // time.
-        let _ = self.phase.compare_exchange(OPEN, STOPPING, Ordering::Relaxed, Ordering::Relaxed);
+        self.phase.open_to_stopping();
+        // It takes the lock of the sleepers, and so does a worker before it looks at the phase a last time.
         self.idle.notify_all();
     }
 
     /// A worker has dropped what was queued and ends; the last one closes the scheduler.
     pub(super) fn worker_leaves(&self) {
-        // AcqRel: the last one takes over from all others.
-        if self.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.phase.store(CLOSED, Ordering::Relaxed);
-            // Pairs with the fence in `Idle::notify_one`; see `push_woken`.
-            fence(Ordering::SeqCst);
+        if self.phase.worker_leaves() {
             self.drop_injected();
         }
     }

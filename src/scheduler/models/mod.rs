@@ -5,6 +5,7 @@
 //! loom's atomics. Only the queue is a twin (see [`crate::sync`]), and a worker's loop is cut to what the protocol needs.
 
 mod idle;
+mod phase;
 mod state;
 mod tick;
 
