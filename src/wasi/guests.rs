@@ -111,6 +111,19 @@ fn a_rust_program_sees_what_it_is_given() {
     assert!(run.stdout.ends_with("after 2020: true\n"));
 }
 
+/// The libraries under this room would start a runtime of their own if one of their timers or files were used.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_other_librarys_runtime_runs() {
+    let run = command_guest(&["command", "--time"], EmptyInput, &COMMAND);
+    run.ended.unwrap();
+    for thread in std::fs::read_dir("/proc/self/task").unwrap() {
+        // A thread may end while we look.
+        let name = std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap_or_default();
+        assert!(!name.starts_with("tokio"), "a thread is named {name:?}");
+    }
+}
+
 #[test]
 fn a_program_that_uses_what_is_not_listed_names_it() {
     let run = command_guest(&["command", "--random"], EmptyInput, &COMMAND);

@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use super::*;
+use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig};
 use crate::wasi::testing::{Task, block_on, manual_reactor};
+
+/// What was written to which stream.
+type Log = Arc<Mutex<Vec<(char, Vec<u8>)>>>;
 
 /// A writer that writes only when it is let, and remembers what.
 struct Held {
     let_one: mpsc::Receiver<()>,
     name: char,
-    log: Arc<Mutex<Vec<(char, Vec<u8>)>>>,
+    log: Log,
 }
 
 impl Write for Held {
@@ -26,8 +30,6 @@ impl Write for Held {
         Ok(())
     }
 }
-
-type Log = Arc<Mutex<Vec<(char, Vec<u8>)>>>;
 
 fn held_terminal() -> (Terminal, [mpsc::Sender<()>; 2], Log) {
     let log = Log::default();
@@ -133,6 +135,33 @@ fn a_writer_that_panics_or_a_closed_pool_ends_the_output_not_the_program() {
     let input = ProgramInput::over(&reactor, Box::new(io::empty()), false);
     block_on(std::future::poll_fn(|cx| input.poll_ready(cx)));
     assert!(matches!(input.read(1), Err(StreamFailure::Failed(_))));
+}
+
+#[test]
+fn output_waits_for_a_busy_pool_and_leaves_without_being_asked_again() {
+    let mut bounds = BlockingConfig::default();
+    (bounds.threads_max, bounds.queue_max) = (1, 1);
+    let pool = BlockingPool::new(bounds);
+    let reactor = Reactor::new(Clock::manual(), ReactorConfig::default().with_blocking(pool.clone())).unwrap();
+    let (begun, has_begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let mut running = Task::new(pool.run(move || begun.send(()).map(|()| released.recv().is_err()).unwrap()));
+    assert!(running.run_until_stalled().is_pending());
+    has_begun.recv().unwrap();
+    let mut queued = Task::new(pool.run(|| ()));
+    assert!(queued.run_until_stalled().is_pending());
+
+    let (mut reader, writer) = io::pipe().unwrap();
+    let terminal = Terminal::over(&reactor, Box::new(writer), Box::new(io::sink()), [false; 2]);
+    terminal.stdout().write(b"patient").unwrap();
+    assert_eq!(pool.stats().waiting, 1);
+    drop(release);
+    // Nobody polls the output: it has to come by itself.
+    let mut seen = [0; 7];
+    reader.read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"patient");
+    assert!(running.finish().unwrap());
+    queued.finish().unwrap();
 }
 
 #[test]
