@@ -4,6 +4,7 @@
 //! entry.
 
 use std::collections::HashMap;
+use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
@@ -137,7 +138,10 @@ fn read_all(entries: &[(&Entry, &WasmSpec)], sources: &Sources<'_>) -> Vec<Binar
         .zip(places)
         .map(|((entry, spec), place)| match &contents[place] {
             None => Binary::NoVolume,
-            Some(Err(error)) => Binary::Refused(problem(entry, "unreadable-binary", "path", error.to_string())),
+            Some(Err(error)) => {
+                let refused = problem(entry, "unreadable-binary", "path", error.to_string());
+                Binary::Refused(error.source().into_iter().fold(refused, |told, cause| told.note(cause.to_string())))
+            }
             Some(Ok((found, bytes))) if *found == spec.hash => {
                 Binary::Verified { hash: found.clone(), bytes: Arc::clone(bytes) }
             }
