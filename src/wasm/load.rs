@@ -143,7 +143,7 @@ fn read_all(entries: &[(&Entry, &WasmSpec)], sources: &Sources<'_>) -> Vec<Binar
                 Binary::Refused(error.source().into_iter().fold(refused, |told, cause| told.note(cause.to_string())))
             }
             Some(Ok((found, bytes))) if *found == spec.hash => {
-                Binary::Verified { hash: found.clone(), bytes: Arc::clone(bytes) }
+                Binary::Verified { hash: *found, bytes: Arc::clone(bytes) }
             }
             Some(Ok((found, _))) => Binary::Refused(
                 problem(
@@ -185,7 +185,7 @@ fn compile_all(binaries: &[Binary], engine: &Engine, progress: Option<&dyn Progr
             if let Some(progress) = progress {
                 progress.compiled();
             }
-            (hash.clone(), code)
+            (*hash, code)
         })
         .collect();
     if let Some(progress) = progress {
@@ -215,7 +215,7 @@ impl<'e> Linkers<'e> {
         component: &Component,
         profiles: ProfileSet,
     ) -> wasmtime::Result<component::InstancePre<State>> {
-        let key = (hash.clone(), profiles);
+        let key = (*hash, profiles);
         if let Some(pre) = self.components.lock().get(&key) {
             return Ok(pre.clone());
         }
@@ -232,7 +232,7 @@ impl<'e> Linkers<'e> {
         module: &Module,
         profiles: ProfileSet,
     ) -> wasmtime::Result<wasmtime::InstancePre<State>> {
-        let key = (hash.clone(), profiles);
+        let key = (*hash, profiles);
         if let Some(pre) = self.cores.lock().get(&key) {
             return Ok(pre.clone());
         }
@@ -292,7 +292,8 @@ fn link(
             target,
             profiles,
             surroundings,
-            max_execution: spec.limits.max_execution,
+            // Zero is written to say "none".
+            max_execution: spec.limits.max_execution.filter(|time| !time.is_zero()),
         };
         Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>
     });
