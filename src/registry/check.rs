@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::fields::places_of_items;
 use super::suggest::closest;
 use super::{Diagnostic, Diagnostics, Entry, EntryId, RuntimeConfig, Severity, Spec};
 
@@ -111,13 +112,13 @@ fn references_of(entry: &Entry) -> Vec<Reference<'_>> {
     match entry.spec() {
         Spec::ProcessWasm(spec) => {
             add(&["fs"], &spec.fs, Wanted::FileSystem, Severity::Error);
-            wasi_references(&spec.wasi, Severity::Error, &mut add);
+            wasi_references(entry, &spec.wasi, Severity::Error, &mut add);
         }
         Spec::FunctionWasm(spec) => {
             add(&["fs"], &spec.fs, Wanted::FileSystem, Severity::Warning);
-            wasi_references(&spec.wasi, Severity::Warning, &mut add);
+            wasi_references(entry, &spec.wasi, Severity::Warning, &mut add);
         }
-        Spec::FunctionWat(spec) => wasi_references(&spec.wasi, Severity::Warning, &mut add),
+        Spec::FunctionWat(spec) => wasi_references(entry, &spec.wasi, Severity::Warning, &mut add),
         // Wippy refuses a variable without its storage.
         Spec::EnvVariable(variable) => add(&["storage"], &variable.storage, Wanted::Storage, Severity::Error),
         Spec::EnvStorageRouter(router) => {
@@ -144,16 +145,23 @@ fn references_of(entry: &Entry) -> Vec<Reference<'_>> {
 
 /// A mount is needed as soon as the process starts; a variable only when it is required.
 fn wasi_references<'e>(
+    entry: &Entry,
     wasi: &'e super::WasiSpec,
     needed: Severity,
     add: &mut impl FnMut(&[&str], &'e EntryId, Wanted, Severity),
 ) {
-    for (at, mount) in wasi.mounts.iter().enumerate() {
-        add(&["wasi", "mounts", &at.to_string(), "fs"], &mount.fs, Wanted::FileSystem, needed);
+    let places = |list: &str, field: &str, ids: Vec<&EntryId>| {
+        let list = entry.payload().pointer(&format!("/wasi/{list}"));
+        places_of_items(list, field, entry.id().namespace(), ids.into_iter())
+    };
+    let mounts = places("mounts", "fs", wasi.mounts.iter().map(|mount| &mount.fs).collect());
+    for (at, mount) in mounts.iter().zip(&wasi.mounts) {
+        add(&["wasi", "mounts", at, "fs"], &mount.fs, Wanted::FileSystem, needed);
     }
-    for (at, env) in wasi.env.iter().enumerate() {
+    let env = places("env", "id", wasi.env.iter().map(|env| &env.id).collect());
+    for (at, env) in env.iter().zip(&wasi.env) {
         let severity = if env.required { needed } else { Severity::Warning };
-        add(&["wasi", "env", &at.to_string(), "id"], &env.id, Wanted::Variable, severity);
+        add(&["wasi", "env", at, "id"], &env.id, Wanted::Variable, severity);
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fields::Fields;
+use super::kinds::KindStatus;
 use super::source::{Marks, Part, RawEntry};
 use super::{Diagnostics, EntryId, Position, Severity, Spec, Value};
 
@@ -191,7 +192,9 @@ impl Command {
                 let problem = f.warning_at("command-name", &["name"], message).help("give it another name");
                 f.error(problem);
             }
-            if !raw.kind.starts_with("process.") {
+            // A slip in the kind is told as such.
+            let slip = matches!(KindStatus::of(&raw.kind), KindStatus::NearMiss(_));
+            if !raw.kind.starts_with("process.") && !slip {
                 let message = format!("only processes can be commands, not `{}`", raw.kind);
                 let problem = f.warning_at("command-kind", &["name"], message).note("it is not listed");
                 f.error(problem);

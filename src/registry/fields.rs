@@ -41,6 +41,9 @@ impl<'d, 'e> Fields<'d, 'e> {
     /// Reports every field that nobody asked for.
     pub(crate) fn finish(self) {
         let Some(map) = self.map else { return };
+        let mut shown_known = self.known.clone();
+        let mut seen = std::collections::HashSet::new();
+        shown_known.retain(|name| seen.insert(*name));
         for key in map.keys().filter(|key| !self.known.contains(&key.as_str())) {
             let mut path = self.path.clone();
             path.push(key.clone());
@@ -51,7 +54,7 @@ impl<'d, 'e> Fields<'d, 'e> {
             let mut problem = self.raw.problem(severity, "unknown-field", &path, Part::Key, message);
             problem = match meant {
                 Some(meant) => problem.help(format!("did you mean `{meant}`?")),
-                None => problem.note(format!("it is ignored; known here: {}", words(&self.known))),
+                None => problem.note(format!("it is ignored; known here: {}", words(&shown_known))),
             };
             self.problems.add(problem);
         }
@@ -385,6 +388,11 @@ impl<'d, 'e> Fields<'d, 'e> {
     }
 
     fn missing<T>(&mut self, name: &'static str, message: &str) -> Option<T> {
+        // A slip in its name is one problem, not two; `finish` tells it.
+        let misspelt = |map: &serde_json::Map<String, Value>| map.keys().any(|key| near_miss(key, [name]).is_some());
+        if self.map.is_some_and(|map| !map.contains_key(name) && misspelt(map)) {
+            return None;
+        }
         // The mapping that lacks it is the place; an empty text has a place of its own.
         let code = "missing-field";
         let help = match name {
@@ -429,6 +437,30 @@ impl<'d, 'e> Fields<'d, 'e> {
     fn shown(&self, name: &str) -> String {
         shown_path(&self.full_path(&[name]))
     }
+}
+
+/// Where the items of a list of mappings were written that name these IDs in `field`, in this order. A broken item was
+/// reported and left out, so an item's number among the typed ones is not its number in the file.
+pub(crate) fn places_of_items<'e>(
+    list: Option<&Value>,
+    field: &str,
+    namespace: &str,
+    ids: impl Iterator<Item = &'e EntryId>,
+) -> Vec<String> {
+    let written: Vec<Option<EntryId>> = list
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|item| EntryId::resolve(item.get(field)?.as_str()?, namespace).ok())
+        .collect();
+    let mut next = 0;
+    let mut place = |id: &EntryId| {
+        // What is not written as the ID itself (a mapping, a public name) is taken to follow the one before.
+        let at = written.iter().skip(next).position(|item| item.as_ref() == Some(id)).map_or(next, |at| next + at);
+        next = at + 1;
+        at.to_string()
+    };
+    ids.map(&mut place).collect()
 }
 
 /// `wasi.mounts[0].fs`.

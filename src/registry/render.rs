@@ -61,7 +61,13 @@ pub fn one(problem: &Diagnostic, colour: bool) -> String {
         None => 2,
     };
     let mut fact = |what: &str, text: &str| {
-        put(&mut out, format_args!("{:indent$}{} {what}: {}", "", paint.rule("="), one_line(text)));
+        // A list has an item a line; the lines below the first stand deeper, so none of them looks like a fact.
+        let mut lines = text.lines();
+        let first = one_line(lines.next().unwrap_or_default());
+        put(&mut out, format_args!("{:indent$}{} {what}: {first}", "", paint.rule("=")));
+        for line in lines {
+            put(&mut out, format_args!("{:indent$}    {}", "", one_line(line)));
+        }
     };
     if let Some(expected) = &problem.expected {
         fact("expected", expected);
@@ -202,6 +208,12 @@ error[unknown-field]: `app:greet`: unknown field `metod`
     fn the_place_behind_what_is_kept_of_a_line_has_no_text() {
         let shown = one(&Diagnostic::error("e", "m").at(at("short", 5_000, 3)), false);
         assert_eq!(shown, "error[e]: m\n  --> src/_index.yaml:12:5000\n");
+    }
+
+    #[test]
+    fn a_list_has_an_item_a_line() {
+        let shown = one(&Diagnostic::error("e", "m").note("it exports:\na\nb"), false);
+        assert_eq!(shown, "error[e]: m\n  = note: it exports:\n      a\n      b\n");
     }
 
     #[test]

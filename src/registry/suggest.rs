@@ -9,7 +9,9 @@ const MAX_WORD: usize = 128;
 /// The known word that `word` is a near-miss of: one edit away (a letter added, left out, changed, or two swapped), two
 /// from eight letters on, or the same but for case, `_` and `-`.
 pub(crate) fn near_miss<'known>(word: &str, known: impl IntoIterator<Item = &'known str>) -> Option<&'known str> {
-    if word.len() > MAX_WORD {
+    let known: Vec<&str> = known.into_iter().collect();
+    // What is right needs no suggestion.
+    if word.len() > MAX_WORD || known.contains(&word) {
         return None;
     }
     let distance = |candidate: &str| {
@@ -72,6 +74,12 @@ mod tests {
     fn case_and_separators_do_not_count() {
         assert_eq!(near_miss("PATH", KNOWN), Some("path"));
         assert_eq!(near_miss("readOnly", ["read_only"]), Some("read_only"));
+    }
+
+    #[test]
+    fn a_known_word_is_no_near_miss() {
+        assert_eq!(near_miss("path", KNOWN), None);
+        assert_eq!(near_miss("paths", ["path", "paths"]), None);
     }
 
     #[test]

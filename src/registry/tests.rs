@@ -27,11 +27,11 @@ fn all_problems_of_all_files_are_reported_at_once() {
         .iter()
         .map(|problem| format!("{} {}", problem.position.as_ref().unwrap(), problem.code))
         .collect();
-    assert_eq!(places[..2], ["src/a/_index.yaml:4:11 unknown-kind", "src/b/_index.yaml:3:12 missing-field"]);
-    assert_eq!(places[2], "src/b/_index.yaml:3:35 unknown-field");
-    assert!(places[3].starts_with("src/c.yml:") && places[3].ends_with("yaml-syntax"), "{places:?}");
-    assert_eq!(places[4], "src/d.json:2:13 wrong-type");
-    assert_eq!(places.len(), 5);
+    // The misspelt field is one problem, although without it a required one is missing too.
+    assert_eq!(places[..2], ["src/a/_index.yaml:4:11 unknown-kind", "src/b/_index.yaml:3:35 unknown-field"]);
+    assert!(places[2].starts_with("src/c.yml:") && places[2].ends_with("yaml-syntax"), "{places:?}");
+    assert_eq!(places[3], "src/d.json:2:13 wrong-type");
+    assert_eq!(places.len(), 4);
     assert!(loaded.clone().checked(false).is_err());
 }
 
@@ -616,4 +616,24 @@ proptest! {
         let loaded = load_fields("process.wasm", &[&format!("{field}: {value}")]);
         prop_assert!(!loaded.diagnostics.is_empty());
     }
+}
+
+#[test]
+fn a_broken_item_does_not_move_the_places_of_the_others() {
+    let loaded = load_entries(
+        "  - name: x
+    kind: process.wasm
+    fs: app:x
+    path: /a.wasm
+    hash: sha256:292b796376f8b4cc360acf2ea6b82d1084871c3607a079f30b446da8e5c984a4
+    method: run
+    wasi:
+      mounts:
+        - guest: /incomplete
+        - { fs: app:none, guest: /data }
+",
+    );
+    let dangling: Vec<_> = loaded.diagnostics.iter().filter(|problem| problem.message.contains("app:none")).collect();
+    let line = &dangling[0].position.as_ref().expect("a place").line_text;
+    assert!(line.contains("app:none"), "{line}");
 }

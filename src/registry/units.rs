@@ -32,7 +32,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "" => return Err(format!("`{text}` has no unit")),
-            _ => return Err(format!("`{text}` has the unknown unit `{unit}`")),
+            _ => return Err(format!("`{text}` has the unknown unit `{}`", unit.trim())),
         };
         let part = scaled(number, scale).ok_or_else(|| format!("`{text}` is no duration"))?;
         nanos = nanos.saturating_add(part);

@@ -68,6 +68,11 @@ impl Node {
         }
     }
 
+    /// Whether it has keys.
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(&*self.content, Content::Mapping { .. })
+    }
+
     /// What `<<: self` brings in: the mapping itself, or each mapping of a sequence.
     pub(super) fn merge_sources(self: &Arc<Self>) -> Vec<Arc<Node>> {
         match &*self.content {

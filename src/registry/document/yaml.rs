@@ -61,7 +61,7 @@ fn convert(value: serde_yaml::Value) -> Result<Value, SyntaxProblem> {
                 }
             }
             for value in merged {
-                merge(&mut fields, value)?;
+                merge(&mut fields, value);
             }
             Value::Object(fields)
         }
@@ -71,21 +71,18 @@ fn convert(value: serde_yaml::Value) -> Result<Value, SyntaxProblem> {
 /// The key whose value is a mapping, or a list of them, with fields that count where the mapping has none.
 const MERGE_KEY: &str = "<<";
 
-fn merge(fields: &mut serde_json::Map<String, Value>, value: Value) -> Result<(), SyntaxProblem> {
+fn merge(fields: &mut serde_json::Map<String, Value>, value: Value) {
     let sources = match value {
         Value::Array(items) => items,
         other => vec![other],
     };
     for source in sources {
-        let Value::Object(source) = source else {
-            let span = Span { line: 1, column: 1, len: 1 };
-            return Err(SyntaxProblem::new("yaml-merge", span, "`<<` takes a mapping or a list of mappings"));
-        };
+        // Anything else was refused when the marks were read.
+        let Value::Object(source) = source else { continue };
         for (key, value) in source {
             fields.entry(key).or_insert(value);
         }
     }
-    Ok(())
 }
 
 fn number_value(number: &serde_yaml::Number) -> Value {
@@ -246,7 +243,12 @@ impl<'input> Builder<'input> {
             deepest = deepest.max(value.depth);
             let key_span = to_span(key_span);
             if key == MERGE_KEY {
-                merged.extend(value.node.merge_sources());
+                let sources = value.node.merge_sources();
+                if !sources.iter().all(|source| source.is_mapping()) {
+                    let message = "`<<` takes a mapping or a list of mappings";
+                    return Err(SyntaxProblem::new("yaml-merge", to_span(value_span), message));
+                }
+                merged.extend(sources);
             }
             match fields.entry(key) {
                 MapEntry::Vacant(place) => {

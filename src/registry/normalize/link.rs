@@ -1,5 +1,6 @@
 //! Linking: values from `ns.dependency` parameters go where `ns.requirement` says.
 
+use super::super::fields::places_of_items;
 use super::super::source::{Origin, Part, RawEntry};
 use super::super::{Dependency, Diagnostics, EntryId, Position, Requirement, Severity, Spec, Value};
 use super::{RawEntries, field_path, set_value};
@@ -114,10 +115,11 @@ fn set_targets(
     origin: &Origin,
     problems: &mut Diagnostics,
 ) {
-    for (at, target) in requirement.targets.iter().enumerate() {
-        let at = at.to_string();
+    let ids = requirement.targets.iter().map(|target| &target.entry);
+    let places = places_of_items(raw.payload.get("targets"), "entry", raw.id.namespace(), ids);
+    for (at, target) in places.iter().zip(&requirement.targets) {
         let report = |severity, code, field: &str, message: String| {
-            raw.problem(severity, code, &["targets", &at, field], Part::Value, message)
+            raw.problem(severity, code, &["targets", at, field], Part::Value, message)
         };
         let (text, append) = match target.path.trim().strip_suffix("+=") {
             Some(text) => (text.trim(), true),
