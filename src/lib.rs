@@ -1,6 +1,56 @@
 //! `wippy` runs WebAssembly modules as **processes**: cheap, isolated, preemptible, supervised.
+//!
+//! Everything that runs is a process: a state machine that is initialised, stepped and closed. A scheduler runs processes
+//! on a fixed set of worker threads, which steal work from each other and park on the reactor when there is none. A wasm
+//! process is one future that owns its store; polling it once is one step, and a step ends when the guest waits for
+//! something, when its slice is over and somebody else waits, or when it is done. It ends exactly once, with an
+//! [`Exit`](process::Exit), after its resources are gone.
+//!
+//! ```
+//! use wippy::Runtime;
+//! use wippy::process::Exit;
+//!
+//! let runtime = Runtime::builder().load("fixtures/apps/mission").build()?;
+//! let worker = runtime.spawn("myns:compute_worker", [6, 7])?;
+//! assert_eq!(worker.wait(), Exit::Returned(42.into()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The two journeys
+//! **A command**, `wippy run greet World`: [`cli`] reads the command line, [`registry`] the files, all problems at once →
+//! [`runtime`] opens [`volume`]s and [`env`], has [`wasm`] verify, compile and link every entry, and makes the hosts →
+//! [`process`] checks the arguments, gives a pid, and hands the process to the [`scheduler`] → a worker polls the fiber →
+//! the guest calls a host function of [`wasi`], which leaves a waker with the [`reactor`] → a parked worker sees the event →
+//! the same fiber goes on, perhaps on another thread → its exit is published → the exit code.
+//!
+//! **Embedding**: [`Runtime::builder`] → [`Runtime::spawn`] → [`ProcessHandle::wait`](process::ProcessHandle::wait), or
+//! `.await` on any executor.
+//!
+//! The way back is wakers and one exit, never an import upward.
+//!
+//! # Rooms
+//! | Room | Is for | May import, beside the leaves |
+//! |---|---|---|
+//! | [`suggest`], `sync` | what every room uses: the leaves | nothing |
+//! | [`registry`] | what the files declared: values, positions, problems | – |
+//! | [`scheduler`] | tasks on workers; knows no I/O and no wasm | – |
+//! | [`reactor`] | readiness, timers and blocking calls, turned into wake-ups | `scheduler` (the driver trait) |
+//! | [`volume`], [`env`] | directories and variables of an application | `registry`, `reactor` |
+//! | [`process`] | pids, exits, hosts, handles; knows no language | `scheduler`, `reactor`, `registry` |
+//! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
+//! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
+//! | [`runtime`] | wires all of them, once | all above |
+//! | [`cli`] | arguments in, exit code out | `runtime`, `registry`, `process` |
+//!
+//! A test reads every path of the source and fails on an import that is not in this table.
+//!
+//! # Invariants
+//! - A worker never blocks and never unwinds; a panic in a step ends that process only.
+//! - The reactor is looked at at least once a tick while anything runs.
+//! - A process is dropped on a worker, and its exit is published once, after its resources are gone.
+//! - No thread, timer or reactor of another executor runs in this program.
+//! - Bad input never panics, never hangs, and is answered with the place, the expectation and the next step.
 
-pub mod limits;
 pub mod registry;
 pub mod suggest;
 

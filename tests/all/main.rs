@@ -7,6 +7,8 @@ mod layering;
 mod mission;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
+/// Which threads a running program has.
+mod threads;
 
 /// The program's commands, streams and exit codes.
 mod cli;

@@ -1,0 +1,78 @@
+//! A running program shows only the threads that the documentation names, and one epoll instance for its one host.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Every kind of thread that a program of ours may have, by the beginning of its name. The README lists the same.
+const DOCUMENTED: &[&str] = &["wippy", "wippy-w", "wippy-ticker", "wippy-blocking", "wippy-load", "wippy-cache"];
+
+fn is_documented(name: &str) -> bool {
+    // Linux keeps fifteen bytes of a name.
+    DOCUMENTED.iter().any(|known| {
+        let known = &known[..known.len().min(15)];
+        name == known || (known != "wippy" && name.starts_with(known))
+    })
+}
+
+fn thread_names(pid: u32) -> BTreeSet<String> {
+    fs::read_dir(format!("/proc/{pid}/task"))
+        .expect("a living child")
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
+/// The epoll instances of a program, each by what it watches: descriptors of one instance watch the same.
+fn epoll_instances(pid: u32) -> BTreeSet<BTreeSet<String>> {
+    fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("a living child")
+        .filter_map(Result::ok)
+        .filter(|descriptor| {
+            fs::read_link(descriptor.path()).is_ok_and(|target| target.to_string_lossy().contains("eventpoll"))
+        })
+        .map(|descriptor| {
+            let info = format!("/proc/{pid}/fdinfo/{}", descriptor.file_name().to_string_lossy());
+            let info = fs::read_to_string(info).expect("a descriptor of a living child");
+            info.lines().filter(|line| line.starts_with("tfd:")).map(str::to_owned).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn a_program_with_wasi_guests_has_only_documented_threads() {
+    let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps/hello");
+    let cache = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wippy"))
+        .arg("-C")
+        .arg(app)
+        .args(["run", "command", "--time", "--random", "--cat"])
+        .env("XDG_CACHE_HOME", cache.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let mut input = child.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    // It has begun, used clocks and random numbers, and now reads: a first line comes back while it waits for a second.
+    input.write_all(b"first\n").unwrap();
+    let echoed = output.by_ref().map(Result::unwrap).find(|line| line.contains("first"));
+    assert!(echoed.is_some(), "the guest echoes");
+    let (names, epolls) = (thread_names(child.id()), epoll_instances(child.id()));
+    let strangers: Vec<_> = names.iter().filter(|name| !is_documented(name)).collect();
+    assert!(strangers.is_empty(), "undocumented threads {strangers:?} among {names:?}");
+    assert!(names.iter().any(|name| name.starts_with("wippy-w")), "it has a worker: {names:?}");
+    assert_eq!(epolls.len(), 1, "one host, one reactor, and nobody else's: {epolls:?}");
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn the_readme_names_the_same_threads() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for name in DOCUMENTED.iter().skip(1) {
+        assert!(readme.contains(&format!("`{name}")), "{name} is not in the README");
+    }
+}
