@@ -36,10 +36,15 @@ impl Case {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Runs it in its folder, so that every path it prints is relative.
+    /// Runs it in its folder, so that paths are relative; where one is told in full, the folder reads `APP`.
     fn said(&self, default: &str) -> Said {
         let output = wippy().current_dir(&self.folder).args(self.words(default)).output().expect("the program starts");
-        Said::of(output)
+        let mut said = Said::of(output);
+        let folder = self.folder.display().to_string();
+        for stream in [&mut said.stdout, &mut said.stderr] {
+            *stream = stream.replace(&folder, "APP");
+        }
+        said
     }
 
     /// The difference to what is expected, if there is one.
