@@ -191,10 +191,10 @@ const SEPARATOR: &str = "--";
 /// Drops the first `--` of the words, unless clap has already taken it: then one is missing among them.
 fn drop_separator(words: &mut Vec<String>, typed: usize) {
     let left = words.iter().filter(|word| *word == SEPARATOR).count();
-    if left == typed {
-        if let Some(first) = words.iter().position(|word| word == SEPARATOR) {
-            words.remove(first);
-        }
+    if left == typed
+        && let Some(first) = words.iter().position(|word| word == SEPARATOR)
+    {
+        words.remove(first);
     }
 }
 

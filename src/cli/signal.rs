@@ -111,7 +111,9 @@ impl Alarm {
         // Many rings are one reason to look; what is left over only makes the next wait return early.
         let mut bytes = [0; 64];
         match (&self.reader).read(&mut bytes) {
-            Ok(_) => Ok(()),
+            // This end of the stream keeps the other one open.
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(1..) => Ok(()),
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Ok(()),
                 _ => Err(error),

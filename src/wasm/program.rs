@@ -11,7 +11,7 @@ use super::failure::{Phase, exit_of};
 use super::fiber::{self, Fiber, WallTime};
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
-use crate::env::Environment;
+use crate::env::{EnvError, Environment};
 use crate::process::{self, ArgumentError, Birth, Exit, Failure, FailureKind, Payload, Process, ResultStyle, Stdio};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, WasiEnv};
@@ -145,10 +145,15 @@ impl Program {
         }
         let mut env = Vec::with_capacity(self.surroundings.env.len());
         for variable in &self.surroundings.env {
-            let value = self.surroundings.environment.lookup(&variable.id).map_err(|error| {
-                let message = format!("`{}`: `wasi.env` needs `{}`: {error}", self.entry, variable.id);
-                Failure::new(FailureKind::Host, message)
-            })?;
+            let value = match self.surroundings.environment.lookup(&variable.id) {
+                // The registry has warned of it; a guest that does not require the variable runs without it.
+                Err(EnvError::UnknownVariable { .. }) if !variable.required => None,
+                Err(error) => {
+                    let message = format!("`{}`: `wasi.env` needs `{}`: {error}", self.entry, variable.id);
+                    return Err(Failure::new(FailureKind::Host, message));
+                }
+                Ok(value) => value,
+            };
             match value {
                 Some(value) => env.push((variable.name.clone(), value)),
                 None if variable.required => {
