@@ -18,7 +18,7 @@
 //!
 //! # The two journeys
 //! **A command**, `wippy run greet World`: [`cli`] reads the command line, [`registry`] the files, all problems at once →
-//! [`runtime`] opens [`volume`]s and [`env`], has [`wasm`] verify, compile and link every entry, and makes the hosts →
+//! [`runtime`] opens [`volume`]s and [`mod@env`], has [`wasm`] verify, compile and link every entry, and makes the hosts →
 //! [`process`] checks the arguments, gives a pid, and hands the process to the [`scheduler`] → a worker polls the fiber →
 //! the guest calls a host function of [`wasi`], which leaves a waker with the [`reactor`] → a parked worker sees the event →
 //! the same fiber goes on, perhaps on another thread → its exit is published → the exit code.
@@ -31,11 +31,11 @@
 //! # Rooms
 //! | Room | Is for | May import, beside the leaves |
 //! |---|---|---|
-//! | [`suggest`], `sync` | what every room uses: the leaves | nothing |
+//! | `suggest`, `sync` | what every room uses: the leaves | nothing |
 //! | [`registry`] | what the files declared: values, positions, problems | – |
 //! | [`scheduler`] | tasks on workers; knows no I/O and no wasm | – |
 //! | [`reactor`] | readiness, timers and blocking calls, turned into wake-ups | `scheduler` (the driver trait) |
-//! | [`volume`], [`env`] | directories and variables of an application | `registry`, `reactor` |
+//! | [`volume`], [`mod@env`] | directories and variables of an application | `registry`, `reactor` |
 //! | [`process`] | pids, exits, hosts, handles; knows no language | `scheduler`, `reactor`, `registry` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
@@ -52,7 +52,7 @@
 //! - Bad input never panics, never hangs, and is answered with the place, the expectation and the next step.
 
 pub mod registry;
-pub mod suggest;
+mod suggest;
 
 pub mod reactor;
 pub mod scheduler;

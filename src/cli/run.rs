@@ -13,7 +13,7 @@ use super::signal::{Alarm, Signal};
 use crate::process::{Exit, ProcessHandle, SpawnError, Start};
 use crate::registry::{self, EntryId, Registry, Spec};
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
-use crate::suggest::nearest;
+use crate::suggest::near_miss;
 
 /// A command that does not end within this time after a signal makes us say what we wait for.
 const IMPATIENCE: Duration = Duration::from_secs(1);
@@ -141,7 +141,7 @@ impl<'a> Wanted<'a> {
 
 fn unknown_command(name: &str, registry: &Registry) -> CommandError {
     let error = CommandError::usage(format!("no command `{name}`"));
-    let error = match nearest(name, registry.commands().map(|(command, _)| command.name.as_str())) {
+    let error = match near_miss(name, registry.commands().map(|(command, _)| command.name.as_str())) {
         Some(meant) => error.help(format!("did you mean `{meant}`?")),
         None => error,
     };
@@ -155,7 +155,7 @@ fn unknown_entry(id: &EntryId, registry: &Registry) -> CommandError {
         .filter(|entry| matches!(entry.spec(), Spec::ProcessWasm(_) | Spec::ProcessLua(_)))
         .map(|entry| entry.id().to_string())
         .collect();
-    match nearest(&id.to_string(), runnable.iter().map(String::as_str)) {
+    match near_miss(&id.to_string(), runnable.iter().map(String::as_str)) {
         Some(meant) => error.help(format!("did you mean `{meant}`?")),
         None if runnable.is_empty() => error.help("the application declares no process"),
         None => error.help(format!("these can be run: {}", quoted(&runnable))),
@@ -194,7 +194,7 @@ fn named_host(named: &str, registry: &Registry) -> Result<EntryId, CommandError>
             let hosts: Vec<_> =
                 registry.iter().filter(|entry| is_host(entry.spec())).map(|entry| entry.id().to_string()).collect();
             let error = CommandError::usage(format!("no host `{id}`"));
-            Err(match nearest(&id.to_string(), hosts.iter().map(String::as_str)) {
+            Err(match near_miss(&id.to_string(), hosts.iter().map(String::as_str)) {
                 Some(meant) => error.help(format!("did you mean `{meant}`?")),
                 None if hosts.is_empty() => error.help("the application declares no host"),
                 None => error.help(format!("there are {}", quoted(&hosts))),

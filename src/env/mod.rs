@@ -137,7 +137,7 @@ impl Environment {
         let mut known: Vec<_> = self.inner.variables.keys().map(EntryId::to_string).collect();
         known.extend(self.inner.names.keys().cloned());
         known.sort();
-        let similar = suggest::nearest(text, known.iter().map(String::as_str)).map(str::to_owned);
+        let similar = suggest::near_miss(text, known.iter().map(String::as_str)).map(str::to_owned);
         EnvError::UnknownVariable { variable: text.to_owned(), similar }
     }
 }

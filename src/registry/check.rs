@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::fields::places_of_items;
-use super::suggest::closest;
 use super::{Diagnostic, Diagnostics, Entry, EntryId, RuntimeConfig, Severity, Spec};
+use crate::suggest::closest;
 
 /// The kinds of all declared entries, also of those that could not be typed: a reference to them is not dangling.
 pub(super) type Kinds = HashMap<EntryId, String>;

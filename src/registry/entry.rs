@@ -208,7 +208,7 @@ impl Command {
     fn warn_of_slips(raw: &RawEntry, problems: &mut Diagnostics) {
         for (key, value) in &raw.meta {
             let named = value.as_object().is_some_and(|map| map.contains_key("name"));
-            if named && key != "command" && super::suggest::near_miss(key, ["command"]).is_some() {
+            if named && key != "command" && crate::suggest::near_miss(key, ["command"]).is_some() {
                 let message = format!("unknown field `meta.{key}`");
                 let path = ["meta", key.as_str()];
                 let problem = raw.problem(Severity::Error, "unknown-field", &path, Part::Key, message);

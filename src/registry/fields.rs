@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::source::{Part, RawEntry};
-use super::suggest::near_miss;
 use super::units::{MAX_MODE, parse_bytes, parse_count, parse_duration, parse_mode};
 use super::{Diagnostic, Diagnostics, EntryId, Severity, Value};
+use crate::suggest::near_miss;
 
 /// The reader of one mapping of an entry. Each method names a field, which makes it known; [`Fields::finish`] reports
 /// the others. A wrong value is reported and then counts as absent.

@@ -8,8 +8,8 @@ use super::document::{self, Document, Format, MAX_FILE_BYTES};
 use super::fields::described;
 use super::position::{Position, SourceFile};
 use super::source::{Marks, Part, RawEntry};
-use super::suggest::near_miss;
 use super::{Diagnostic, Diagnostics, EntryId, ModuleRef, Value, includes};
+use crate::suggest::near_miss;
 
 /// A folder whose definition files are loaded.
 #[derive(Clone, Debug)]

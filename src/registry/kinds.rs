@@ -1,6 +1,6 @@
 //! The kinds there are, and which of them something is done with.
 
-use super::suggest::near_miss;
+use crate::suggest::near_miss;
 
 /// What is known of a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

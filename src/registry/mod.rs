@@ -7,7 +7,7 @@
 //! Whether a binary has the declared hash, whether a method is exported, whether an import exists: other rooms find that
 //! out and report it with [`Entry::problem`], at the place of the field.
 //!
-//! **Entry function.** [`load`]: [`LoadOptions`] in, [`Loaded`] out.
+//! **Entry function.** [`load()`]: [`LoadOptions`] in, [`Loaded`] out.
 //!
 //! **Way of a field.** file -> `document` (values and marks) -> `files` (entries of a file) -> `normalize` (override,
 //! disable, link, override) -> `spec` (typed through `fields`) -> `check` (references, commands, security) -> [`Registry`].
@@ -41,7 +41,6 @@ pub mod render;
 mod settings;
 mod source;
 mod spec;
-mod suggest;
 mod units;
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use super::fields::described;
 use super::files::{ParsedFile, read_text};
 use super::position::SourceFile;
 use super::source::Part;
-use super::suggest::near_miss;
 use super::units::parse_duration;
 use super::{Diagnostic, Diagnostics, LoadOptions, RuntimeConfig, Value};
+use crate::suggest::near_miss;
 
 /// The configuration file of an application.
 const CONFIG_FILE: &str = ".wippy.yaml";

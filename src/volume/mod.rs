@@ -11,7 +11,7 @@
 //! # Invariants
 //! - A volume that exists is open: what happens to the path of its folder later does not change where it leads.
 //! - Nothing here waits for another program: a FIFO or a device is refused, not read.
-//! - What is read into memory is bounded by [`FILE_BYTES_MAX`], what is listed for a suggestion by [`NAMES_MAX`].
+//! - What is read into memory is bounded by [`FILE_BYTES_MAX`], what is listed for a suggestion by `NAMES_MAX`.
 
 mod error;
 
@@ -266,7 +266,7 @@ impl Volume {
         })??;
         let names =
             names_of(self.inner.dir.read_dir(&existing).ok()?.map(|entry| entry.map(|entry| entry.file_name())));
-        let nearest = suggest::nearest(wrong, names.iter().map(String::as_str))?;
+        let nearest = suggest::near_miss(wrong, names.iter().map(String::as_str))?;
         let meant = existing.join(nearest).join(components.as_path());
         let meant = meant.components().filter(|component| *component != Component::CurDir).collect::<PathBuf>();
         Some(format!("/{}", meant.display()))
@@ -302,7 +302,7 @@ fn open_error(volume: EntryId, root: PathBuf, source: io::Error) -> VolumeError 
 fn similar_sibling(root: &Path) -> Option<String> {
     let (parent, name) = (root.parent()?, root.file_name()?.to_str()?);
     let names = names_of(std::fs::read_dir(parent).ok()?.map(|entry| entry.map(|entry| entry.file_name())));
-    let nearest = suggest::nearest(name, names.iter().map(String::as_str))?;
+    let nearest = suggest::near_miss(name, names.iter().map(String::as_str))?;
     parent.join(nearest).is_dir().then(|| nearest.to_owned())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::suggest::nearest;
+use crate::suggest::near_miss;
 
 /// A group of interfaces that an entry enables by one line under `imports`.
 ///
@@ -66,7 +66,7 @@ impl Profile {
             .into_iter()
             .find(|profile| profile.is_called(&whole))
             .or_else(|| Profile::ALL.into_iter().find(|profile| profile.is_called(name)))
-            .ok_or_else(|| UnknownImport { text: text.to_owned(), suggestion: nearest(&whole, Profile::names()) })
+            .ok_or_else(|| UnknownImport { text: text.to_owned(), suggestion: near_miss(&whole, Profile::names()) })
     }
 
     /// The name by which an entry lists it.

@@ -38,7 +38,7 @@ impl MethodError {
     fn new(method: &str, exports: Vec<(String, Signature)>) -> Self {
         // `greet` for `app:pkg/iface@1.0.0#greet` is no typing error, but it is what was meant.
         let by_function = || exports.iter().find(|(name, _)| name.rsplit('#').next() == Some(method));
-        let suggestion = suggest::nearest(method, exports.iter().map(|(name, _)| name.as_str()))
+        let suggestion = suggest::near_miss(method, exports.iter().map(|(name, _)| name.as_str()))
             .or_else(|| by_function().map(|(name, _)| name.as_str()))
             .map(str::to_owned);
         let exports = exports.into_iter().map(|(name, signature)| signature.shown(&name)).collect();

@@ -1,6 +1,6 @@
 //! WebAssembly: bytes become a module, a module a program, a program processes.
 //!
-//! Knows no Lua and no command line. The way in is [`load`]: the wasm entries of a checked registry become programs that
+//! Knows no Lua and no command line. The way in is `load`: the wasm entries of a checked registry become programs that
 //! the process manager can start; a process is one future that owns its store, and polling it once is one step.
 //!
 //! # Invariants

@@ -2,9 +2,9 @@
 
 use super::super::settings::coerced;
 use super::super::source::Origin;
-use super::super::suggest::closest;
 use super::super::{Diagnostic, Diagnostics, EntryId, LoadOptions, Position, RuntimeConfig, Value};
 use super::{RawEntries, field_path, set_value};
+use crate::suggest::closest;
 
 /// A field of an entry with its new value.
 #[derive(Debug)]
