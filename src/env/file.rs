@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -20,15 +20,19 @@ pub const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(super) struct FileStorage {
     id: EntryId,
     spec: EnvStorageFile,
+    /// The file as messages name it.
+    shown: PathBuf,
     /// Held while the file is replaced, so that two changes cannot lose one another.
     document: Mutex<Result<Document, EnvError>>,
 }
 
 impl FileStorage {
     /// Reads the file. A missing one is empty with `auto_create`, which makes it at the first change.
-    pub(super) fn read(id: &EntryId, spec: EnvStorageFile) -> Self {
-        let document = Mutex::new(read(id, &spec));
-        Self { id: id.clone(), spec, document }
+    /// Messages name it as it is seen from `app_root`.
+    pub(super) fn read(id: &EntryId, spec: EnvStorageFile, app_root: &Path) -> Self {
+        let shown = spec.file_path.strip_prefix(app_root).unwrap_or(&spec.file_path).to_owned();
+        let document = Mutex::new(read(id, &spec, &shown));
+        Self { id: id.clone(), spec, shown, document }
     }
 
     pub(super) fn get(&self, key: &str) -> Result<Option<String>, EnvError> {
@@ -43,7 +47,7 @@ impl FileStorage {
         let mut changed = current.as_ref().map_err(EnvError::clone)?.clone();
         changed.set(key, value);
         let text = changed.text();
-        let path = &self.spec.file_path;
+        let path = &self.shown;
         if text.len() as u64 > FILE_BYTES_MAX {
             return Err(bad_file(&self.id, path));
         }
@@ -61,22 +65,22 @@ impl FileStorage {
     }
 }
 
-fn read(id: &EntryId, spec: &EnvStorageFile) -> Result<Document, EnvError> {
-    let path = &spec.file_path;
-    let text = match read_text(path) {
+fn read(id: &EntryId, spec: &EnvStorageFile, shown: &Path) -> Result<Document, EnvError> {
+    let path = || shown.to_owned();
+    let text = match read_text(&spec.file_path) {
         Ok(Some(text)) => text,
-        Ok(None) => return Err(bad_file(id, path)),
+        Ok(None) => return Err(bad_file(id, shown)),
         Err(error) if error.kind() == io::ErrorKind::NotFound && spec.auto_create => String::new(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(EnvError::NoFile { storage: id.clone(), path: path.clone() });
+            return Err(EnvError::NoFile { storage: id.clone(), path: path() });
         }
         Err(error) => {
-            return Err(EnvError::Read { storage: id.clone(), path: path.clone(), source: Arc::new(error) });
+            return Err(EnvError::Read { storage: id.clone(), path: path(), source: Arc::new(error) });
         }
     };
     Document::parse(&text).map_err(|(line, problem)| EnvError::Syntax {
         storage: id.clone(),
-        path: path.clone(),
+        path: path(),
         line,
         problem,
     })

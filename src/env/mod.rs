@@ -82,7 +82,7 @@ impl Environment {
                     inner.names.entry(name.clone()).or_insert_with(|| entry.id().clone());
                 }
                 inner.variables.insert(entry.id().clone(), variable.clone());
-            } else if let Some(storage) = Storage::of(entry.id(), entry.spec()) {
+            } else if let Some(storage) = Storage::of(entry.id(), entry.spec(), registry.app_root()) {
                 if let Some(error) = storage.problem() {
                     problems.add(told(entry, &error));
                 }

@@ -1,6 +1,7 @@
 //! Where values are: one variant a kind of `env.storage.*`.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use parking_lot::Mutex;
@@ -24,13 +25,13 @@ pub(super) enum Storage {
 }
 
 impl Storage {
-    /// The storage that an entry declares; `None` for other kinds.
-    pub(super) fn of(id: &EntryId, spec: &Spec) -> Option<Self> {
+    /// The storage that an entry declares; `None` for other kinds. Files are named as seen from `app_root`.
+    pub(super) fn of(id: &EntryId, spec: &Spec, app_root: &Path) -> Option<Self> {
         Some(match spec {
             Spec::EnvStorageOs => Self::Os,
             Spec::EnvStorageMemory => Self::Memory(Mutex::default()),
             Spec::EnvStorageStatic(spec) => Self::Static(spec.values.clone()),
-            Spec::EnvStorageFile(spec) => Self::File(FileStorage::read(id, spec.clone())),
+            Spec::EnvStorageFile(spec) => Self::File(FileStorage::read(id, spec.clone(), app_root)),
             Spec::EnvStorageRouter(spec) => Self::Router(spec.storages.clone()),
             _ => return None,
         })

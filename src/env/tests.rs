@@ -246,6 +246,7 @@ fn broken_files_are_told_and_answer_only_those_who_ask() {
     std::fs::write(at("binary"), b"A=\xff\n").unwrap();
     std::fs::write(at("large"), "#".repeat(FILE_BYTES_MAX as usize + 1)).unwrap();
     mkfifoat(CWD, at("fifo"), Mode::RUSR | Mode::WUSR).unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
     let storage = |name: &str, file: &str| entry(name, Spec::EnvStorageFile(file_spec(&at(file))));
     let (environment, problems) = opened([
         storage("app:a", "missing"),
@@ -253,7 +254,7 @@ fn broken_files_are_told_and_answer_only_those_who_ask() {
         storage("app:c", "binary"),
         storage("app:d", "large"),
         storage("app:e", "fifo"),
-        storage("app:f", "."),
+        storage("app:f", "folder"),
         variable("app:key", "app:b", "A"),
         statics("app:s", &[("KEY", "fine")]),
         variable("app:fine", "app:s", "KEY"),
@@ -277,7 +278,7 @@ fn broken_files_are_told_and_answer_only_those_who_ask() {
             format!("the file `{}` of storage `app:c` cannot be read", path("binary")),
             unusable("large", "app:d"),
             unusable("fifo", "app:e"),
-            unusable(".", "app:f"),
+            unusable("folder", "app:f"),
         ]
     );
     assert!(matches!(environment.lookup(&id("app:key")), Err(EnvError::Syntax { line: 2, .. })));

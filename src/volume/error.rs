@@ -56,41 +56,41 @@ pub enum VolumeError {
     /// The folder does not exist.
     #[error(
         "the directory `{}` of `{volume}` does not exist, create it or add `auto_init: true`{similar}",
-        root.display()
+        directory.display()
     )]
     Missing {
         /// The entry.
         volume: EntryId,
-        /// The folder.
-        root: PathBuf,
+        /// The folder as it was written.
+        directory: PathBuf,
         /// The folder beside it with nearly that name.
         similar: Similar,
     },
     /// There is something else in its place.
-    #[error("`{}` of `{volume}` is not a directory, name the folder that contains the files", root.display())]
+    #[error("`{}` of `{volume}` is not a directory, name the folder that contains the files", directory.display())]
     NotAFolder {
         /// The entry.
         volume: EntryId,
-        /// The path.
-        root: PathBuf,
+        /// The folder as it was written.
+        directory: PathBuf,
     },
     /// `auto_init` could not make it.
-    #[error("the directory `{}` of `{volume}` cannot be created", root.display())]
+    #[error("the directory `{}` of `{volume}` cannot be created", directory.display())]
     Make {
         /// The entry.
         volume: EntryId,
-        /// The folder.
-        root: PathBuf,
+        /// The folder as it was written.
+        directory: PathBuf,
         /// The system's answer.
         source: io::Error,
     },
     /// The system refuses to open it.
-    #[error("the directory `{}` of `{volume}` cannot be opened", root.display())]
+    #[error("the directory `{}` of `{volume}` cannot be opened", directory.display())]
     Open {
         /// The entry.
         volume: EntryId,
-        /// The folder.
-        root: PathBuf,
+        /// The folder as it was written.
+        directory: PathBuf,
         /// The system's answer.
         source: io::Error,
     },

@@ -78,8 +78,8 @@ impl Volumes {
 /// An error at the entry's field, with the advice apart from the fact.
 fn told(entry: &Entry, error: &VolumeError) -> Diagnostic {
     let problem = |message: String| entry.problem(Severity::Error, "unusable-directory", &["directory"], message);
-    if let VolumeError::Missing { root, similar, .. } = error {
-        let problem = problem(format!("the directory `{}` does not exist", root.display()));
+    if let VolumeError::Missing { directory, similar, .. } = error {
+        let problem = problem(format!("the directory `{}` does not exist", directory.display()));
         let problem = problem.help("create it, or add `auto_init: true`");
         return match similar.name() {
             Some(name) => problem.help(format!("did you mean `{name}`?")),
@@ -147,16 +147,18 @@ impl Volume {
     /// The folder is missing (and `auto_init` is off), is no folder, or cannot be made or opened.
     pub fn open(id: EntryId, spec: &FsDirectory) -> Result<Self, VolumeError> {
         let root = spec.path().to_owned();
+        // As it was written: that is what the reader of the message looks for.
+        let written = || PathBuf::from(&spec.directory);
         let dir = match open_root(&root) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && spec.auto_init => {
                 let made = std::fs::DirBuilder::new().recursive(true).mode(spec.mode).create(&root);
                 made.and_then(|()| open_root(&root)).map_err(|source| VolumeError::Make {
                     volume: id.clone(),
-                    root: root.clone(),
+                    directory: written(),
                     source,
                 })?
             }
-            Err(error) => return Err(open_error(id, root, error)),
+            Err(error) => return Err(open_error(id, &root, written(), error)),
             Ok(dir) => dir,
         };
         Ok(Self { inner: Arc::new(Inner { id, root, dir, mode: spec.mode }) })
@@ -287,14 +289,14 @@ fn open_root(root: &Path) -> io::Result<Dir> {
     Dir::open_ambient_dir(root, ambient_authority())
 }
 
-fn open_error(volume: EntryId, root: PathBuf, source: io::Error) -> VolumeError {
+fn open_error(volume: EntryId, root: &Path, directory: PathBuf, source: io::Error) -> VolumeError {
     match source.kind() {
         io::ErrorKind::NotFound => {
-            let similar = similar_sibling(&root);
-            VolumeError::Missing { volume, root, similar: similar.into() }
+            let similar = similar_sibling(root);
+            VolumeError::Missing { volume, directory, similar: similar.into() }
         }
-        io::ErrorKind::NotADirectory => VolumeError::NotAFolder { volume, root },
-        _ => VolumeError::Open { volume, root, source },
+        io::ErrorKind::NotADirectory => VolumeError::NotAFolder { volume, directory },
+        _ => VolumeError::Open { volume, directory, source },
     }
 }
 

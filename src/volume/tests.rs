@@ -194,3 +194,15 @@ fn all_volumes_of_an_application_open_or_are_told() {
     )));
     assert!(told.iter().any(|(message, _)| message.contains(&format!("`{}` of `app:file` is not", secret.display()))));
 }
+
+#[test]
+fn a_directory_is_called_what_the_entry_calls_it() {
+    let (folder, _) = volume();
+    let written =
+        |name: &str| FsDirectory { directory: format!("./{name}"), ..FsDirectory::new(folder.path().join(name)) };
+    assert_eq!(
+        message(open(written("dat"))),
+        "the directory `./dat` of `app:data` does not exist, create it or add `auto_init: true`, did you mean `data`?"
+    );
+    assert!(message(open(written("secret"))).starts_with("`./secret` of `app:data` is not a directory"));
+}
