@@ -58,7 +58,8 @@ pub(super) fn install(global: &Global, audience: Audience, configured: Option<i6
     Ok(switch)
 }
 
-/// What passes; `None` is silence.
+/// What passes; `None` is silence. The target `guest` has what processes without a terminal print; other crates than
+/// ours have to say only what is serious.
 fn filter(
     global: &Global,
     audience: Audience,
@@ -71,7 +72,7 @@ fn filter(
     let variable = variable.filter(|text| !text.trim().is_empty());
     let base = match (global.very_verbose, global.verbose, audience) {
         (true, _, _) => "info,wippy=trace",
-        (_, true, _) => "warn,wippy=debug",
+        (_, true, _) => "warn,guest=info,wippy=debug",
         (_, _, Audience::Services) => services_filter(configured),
         _ if global.console => services_filter(configured),
         // Nobody asked.
@@ -89,8 +90,8 @@ fn filter(
 /// What services tell.
 fn services_filter(configured: Option<i64>) -> &'static str {
     match configured.unwrap_or(0) {
-        ..=-1 => "warn,wippy=debug",
-        0 => "warn,wippy=info",
+        ..=-1 => "warn,guest=info,wippy=debug",
+        0 => "warn,guest=info,wippy=info",
         1 => "warn",
         2.. => "error",
     }

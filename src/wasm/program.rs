@@ -186,10 +186,10 @@ impl Program {
                 let (pid, entry) = (birth.pid.to_string(), self.entry.to_string());
                 config.stdout = Arc::new(Lines::new({
                     let (pid, entry) = (pid.clone(), entry.clone());
-                    move |line: &str| tracing::info!(target: "guest", pid, entry, "{line}")
+                    move |line: &str| tracing::info!(target: "guest", %pid, %entry, "{line}")
                 }));
                 config.stderr =
-                    Arc::new(Lines::new(move |line: &str| tracing::warn!(target: "guest", pid, entry, "{line}")));
+                    Arc::new(Lines::new(move |line: &str| tracing::warn!(target: "guest", %pid, %entry, "{line}")));
             }
         }
         Ok(config)

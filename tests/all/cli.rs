@@ -226,6 +226,29 @@ fn a_command_logs_only_when_asked() {
     assert!(said.stderr.contains("started"), "{}", said.stderr);
 }
 
+#[test]
+fn silence_hides_warnings_and_never_errors() {
+    let odd = fixture("odd/unknown-fields");
+    assert_said(&run_in(&odd, ["-s", "run", "greet", "World"]), 0, "Hello, World!\n", "");
+    let error =
+        "error: no command `gret`\n  = help: did you mean `greet`?\n  = help: `wippy run list` shows the commands\n";
+    assert_said(&run_in(&odd, ["-s", "run", "gret"]), 2, "", error);
+}
+
+#[test]
+fn a_terminal_that_hides_logs_shows_none() {
+    let said = run_in(&hello(), ["-v", "-o", "hello:terminal:hide_logs=true", "run", "greet", "World"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "Hello, World!\n"));
+    assert!(!said.stderr.contains("started"), "{}", said.stderr);
+}
+
+#[test]
+fn the_output_of_a_process_on_a_process_host_goes_to_the_log() {
+    let said = run_in(&hello(), ["-v", "run", "--host", "hello:processes", "args", "one"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(0), ""));
+    assert!(said.stderr.contains("argv[1]=one") && said.stderr.contains("hello:args"), "{}", said.stderr);
+}
+
 /// A running program whose stream is read line by line.
 struct Watched {
     running: Running,
