@@ -28,11 +28,26 @@ const FIRST_PROCESS: u64 = 1;
 /// as its entry says.
 #[derive(Clone)]
 pub struct RuntimeBuilder {
-    load: LoadOptions,
+    application: Application,
     engine: EngineOptions,
     clock: Clock,
     workers: Option<usize>,
     progress: Option<Arc<dyn Progress>>,
+}
+
+/// Where the application comes from.
+#[derive(Clone)]
+enum Application {
+    Folder(LoadOptions),
+    Read(registry::Loaded),
+}
+
+/// What reading an application is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To tell its problems: nothing is made on disk.
+    Check,
+    Run,
 }
 
 /// What [`RuntimeBuilder::check`] found.
@@ -63,15 +78,21 @@ pub enum BuildError {
 impl RuntimeBuilder {
     /// The application's folder.
     #[must_use]
-    pub fn load(mut self, app: impl Into<PathBuf>) -> Self {
-        self.load.app = app.into();
+    pub fn load(self, app: impl Into<PathBuf>) -> Self {
+        self.load_options(LoadOptions::new(app))
+    }
+
+    /// How the application is read: folder, configuration file, overrides, settings.
+    #[must_use]
+    pub fn load_options(mut self, options: LoadOptions) -> Self {
+        self.application = Application::Folder(options);
         self
     }
 
-    /// How the application is read: configuration file, overrides, settings. Replaces what [`load`](Self::load) said.
+    /// An application whose files were read already.
     #[must_use]
-    pub fn load_options(mut self, options: LoadOptions) -> Self {
-        self.load = options;
+    pub fn loaded(mut self, loaded: registry::Loaded) -> Self {
+        self.application = Application::Read(loaded);
         self
     }
 
@@ -107,8 +128,8 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// Only what has nothing to do with the application; its problems are in the answer.
-    pub fn check(&self) -> Result<Checked, BuildError> {
-        let loaded = self.read()?;
+    pub fn check(self) -> Result<Checked, BuildError> {
+        let (loaded, _) = self.read(Purpose::Check)?;
         Ok(Checked { registry: loaded.registry, diagnostics: loaded.diagnostics })
     }
 
@@ -117,32 +138,26 @@ impl RuntimeBuilder {
     /// # Errors
     /// [`BuildError::Configuration`] with every problem when the application has an error.
     pub fn build(self) -> Result<Runtime, BuildError> {
-        let loaded = self.read()?;
+        let (loaded, plan) = self.read(Purpose::Run)?;
         if loaded.diagnostics.has_errors() {
             return Err(BuildError::Configuration(loaded.diagnostics));
         }
-        let ticker = self.ticker()?;
+        let ticker = plan.ticker()?;
         ticker.on_tick(loaded.engines.on_tick());
-        let hosts = self.hosts(&loaded.registry, &ticker);
+        let hosts = plan.hosts(&loaded.registry, &ticker);
         let manager = Manager::new(loaded.programs, hosts);
-        Ok(Runtime { registry: loaded.registry, warnings: loaded.diagnostics, manager, clock: self.clock, ticker })
+        Ok(Runtime { registry: loaded.registry, warnings: loaded.diagnostics, manager, clock: plan.clock, ticker })
     }
 
-    /// The ticker: a thread for the real clock, and advances of a manual one.
-    fn ticker(&self) -> io::Result<Ticker> {
-        if !self.clock.is_manual() {
-            return Ticker::start(TICK);
-        }
-        let ticker = Ticker::manual();
-        let ticking = ticker.clone();
-        // An advance of any length is one tick: ticks say "look up", they do not measure.
-        self.clock.on_advance(move |_| ticking.tick()).map_err(io::Error::other)?;
-        Ok(ticker)
-    }
-
-    fn read(&self) -> Result<Loaded, BuildError> {
-        let registry::Loaded { registry, mut diagnostics, .. } = registry::load(&self.load);
-        let (volumes, problems) = Volumes::open(&registry);
+    fn read(self, purpose: Purpose) -> Result<(Loaded, HostPlan), BuildError> {
+        let registry::Loaded { registry, mut diagnostics, .. } = match self.application {
+            Application::Folder(options) => registry::load(&options),
+            Application::Read(loaded) => loaded,
+        };
+        let (volumes, problems) = match purpose {
+            Purpose::Check => Volumes::open_existing(&registry),
+            Purpose::Run => Volumes::open(&registry),
+        };
         diagnostics.append(problems);
         let (environment, problems) = Environment::open(&registry);
         diagnostics.append(problems);
@@ -153,7 +168,28 @@ impl RuntimeBuilder {
         let sources = wasm::Sources { registry: &registry, volumes: &volumes, environment: &Arc::new(environment) };
         let (programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
-        Ok(Loaded { registry, diagnostics, engines, programs })
+        let plan = HostPlan { clock: self.clock, workers: self.workers };
+        Ok((Loaded { registry, diagnostics, engines, programs }, plan))
+    }
+}
+
+/// What hosts are made with.
+struct HostPlan {
+    clock: Clock,
+    workers: Option<usize>,
+}
+
+impl HostPlan {
+    /// The ticker: a thread for the real clock, and advances of a manual one.
+    fn ticker(&self) -> io::Result<Ticker> {
+        if !self.clock.is_manual() {
+            return Ticker::start(TICK);
+        }
+        let ticker = Ticker::manual();
+        let ticking = ticker.clone();
+        // An advance of any length is one tick: ticks say "look up", they do not measure.
+        self.clock.on_advance(move |_| ticking.tick()).map_err(io::Error::other)?;
+        Ok(ticker)
     }
 
     fn hosts(&self, registry: &Registry, ticker: &Ticker) -> Vec<Host> {
@@ -210,7 +246,7 @@ impl Runtime {
     #[must_use]
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder {
-            load: LoadOptions::default(),
+            application: Application::Folder(LoadOptions::new(".")),
             engine: EngineOptions::default(),
             clock: Clock::real(),
             workers: None,

@@ -37,7 +37,7 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
         (_, true) | (Wanted::Services, _) => None,
         (wanted, false) => Some((wanted.entry(&loaded.registry)?, host(args.host.as_deref(), &loaded.registry)?)),
     };
-    let runtime = match builder(global).build() {
+    let runtime = match builder(global).loaded(loaded).build() {
         Ok(runtime) => runtime,
         Err(error) => return build_error(error, terminal),
     };

@@ -57,11 +57,32 @@ impl Volumes {
     /// Opens every `fs.directory` of the registry. One that cannot be opened is left out, and the problem told, at the
     /// field.
     pub fn open(registry: &Registry) -> (Self, Diagnostics) {
+        Self::open_each(registry, Volume::open)
+    }
+
+    /// Opens what is there and makes nothing: a folder that [`open`](Self::open) would make is left out without a problem.
+    pub fn open_existing(registry: &Registry) -> (Self, Diagnostics) {
+        let (volumes, problems) =
+            Self::open_each(registry, |id, spec| Volume::open(id, &FsDirectory { auto_init: false, ..spec.clone() }));
+        let would_be_made = |problem: &Diagnostic| {
+            let entry = problem.entry.as_ref().and_then(|id| registry.get(id));
+            let missing = |spec: &FsDirectory| spec.auto_init && !spec.path().exists();
+            matches!(entry.map(Entry::spec), Some(Spec::FsDirectory(spec)) if missing(spec))
+        };
+        let mut kept = Diagnostics::default();
+        kept.extend(problems.into_iter().filter(|problem| !would_be_made(problem)));
+        (volumes, kept)
+    }
+
+    fn open_each(
+        registry: &Registry,
+        open: impl Fn(EntryId, &FsDirectory) -> Result<Volume, VolumeError>,
+    ) -> (Self, Diagnostics) {
         let mut volumes = HashMap::new();
         let mut problems = Diagnostics::default();
         for entry in registry.iter() {
             let Spec::FsDirectory(spec) = entry.spec() else { continue };
-            match Volume::open(entry.id().clone(), spec) {
+            match open(entry.id().clone(), spec) {
                 Ok(volume) => drop(volumes.insert(entry.id().clone(), volume)),
                 Err(error) => problems.add(told(entry, &error)),
             }

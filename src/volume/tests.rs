@@ -206,3 +206,19 @@ fn a_directory_is_called_what_the_entry_calls_it() {
     );
     assert!(message(open(written("secret"))).starts_with("`./secret` of `app:data` is not a directory"));
 }
+
+#[test]
+fn a_check_makes_no_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = |name: &str, auto_init| {
+        let spec = FsDirectory { auto_init, ..FsDirectory::new(folder.path().join(name)) };
+        Entry::new(format!("app:{name}").parse().unwrap(), Spec::FsDirectory(spec))
+    };
+    let registry = Registry::from_entries([directory("made", true), directory("missing", false)]);
+    let (volumes, problems) = Volumes::open_existing(&registry);
+    assert!(volumes.get(&"app:made".parse().unwrap()).is_none() && !folder.path().join("made").exists());
+    let told: Vec<_> = problems.iter().map(|problem| problem.entry.as_ref().unwrap().to_string()).collect();
+    assert_eq!(told, ["app:missing"]);
+    let (volumes, _) = Volumes::open(&registry);
+    assert!(volumes.get(&"app:made".parse().unwrap()).is_some() && folder.path().join("made").is_dir());
+}

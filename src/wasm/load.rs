@@ -137,6 +137,10 @@ fn read_all(entries: &[(&Entry, &WasmSpec)], sources: &Sources<'_>) -> Vec<Binar
         .iter()
         .zip(places)
         .map(|((entry, spec), place)| match &contents[place] {
+            None if made_later(sources.registry, &spec.fs) => {
+                let message = format!("no file `{}` in `{}`, whose directory does not exist", spec.path, spec.fs);
+                Binary::Refused(problem(entry, "unreadable-binary", "path", message))
+            }
             None => Binary::NoVolume,
             Some(Err(error)) => {
                 let refused = problem(entry, "unreadable-binary", "path", error.to_string());
@@ -158,6 +162,11 @@ fn read_all(entries: &[(&Entry, &WasmSpec)], sources: &Sources<'_>) -> Vec<Binar
             ),
         })
         .collect()
+}
+
+/// Whether the directory of a volume that is not there would be made by a run.
+fn made_later(registry: &Registry, volume: &EntryId) -> bool {
+    matches!(registry.get(volume).map(Entry::spec), Some(Spec::FsDirectory(directory)) if directory.auto_init)
 }
 
 /// An error at one field of an entry.
