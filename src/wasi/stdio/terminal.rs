@@ -2,15 +2,20 @@
 //!
 //! Both streams go through one queue, so that what a guest writes to one and then to the other arrives in that order. The
 //! queue is emptied by at most one call on the blocking pool at a time; a full queue makes writers wait.
+//!
+//! What a single process writes passes at once, byte by byte. While several hold the same stream each one's lines stay
+//! whole: an unfinished line waits in its handle for its end, up to [`LINE_BYTES_MAX`].
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
 
 use super::detached::run_detached;
+use super::lines::LINE_BYTES_MAX;
 use super::{Output, StreamFailure, Wakers};
 use crate::reactor::{BlockingError, Reactor};
 
@@ -44,6 +49,9 @@ struct Shared {
     /// Held only by the call that writes.
     writers: Mutex<[Box<dyn Write + Send>; 2]>,
     terminals: [bool; 2],
+    /// Handles that are alive, per stream.
+    holders: [AtomicUsize; 2],
+    next_holder: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,6 +64,8 @@ struct Queue {
     settled: u64,
     /// Why a stream takes nothing more.
     failures: [Option<StreamFailure>; 2],
+    /// Which living handle left a line unfinished, per stream.
+    unfinished: [Option<u64>; 2],
     /// True from the moment a write call is asked for until it finds the queue empty.
     writing: bool,
     wakers: Wakers,
@@ -89,19 +99,28 @@ impl Terminal {
             queue: Mutex::default(),
             writers: Mutex::new([stdout, stderr]),
             terminals,
+            holders: Default::default(),
+            next_holder: AtomicU64::new(0),
         }))
     }
 
-    /// Its standard output.
+    /// Its standard output, for one process.
     #[must_use]
     pub fn stdout(&self) -> Arc<dyn Output> {
-        Arc::new(TerminalStream { shared: self.0.clone(), stream: Stream::Stdout })
+        self.handle(Stream::Stdout)
     }
 
-    /// Its standard error.
+    /// Its standard error, for one process.
     #[must_use]
     pub fn stderr(&self) -> Arc<dyn Output> {
-        Arc::new(TerminalStream { shared: self.0.clone(), stream: Stream::Stderr })
+        self.handle(Stream::Stderr)
+    }
+
+    fn handle(&self, stream: Stream) -> Arc<dyn Output> {
+        let shared = self.0.clone();
+        shared.holders[stream as usize].fetch_add(1, Ordering::Relaxed);
+        let id = shared.next_holder.fetch_add(1, Ordering::Relaxed);
+        Arc::new(TerminalStream { shared, stream, id, line: Mutex::default() })
     }
 }
 
@@ -114,6 +133,47 @@ impl std::fmt::Debug for Terminal {
 struct TerminalStream {
     shared: Arc<Shared>,
     stream: Stream,
+    id: u64,
+    /// The line that waits for its end while others hold the stream too; shorter than [`LINE_BYTES_MAX`].
+    line: Mutex<Vec<u8>>,
+}
+
+impl TerminalStream {
+    /// Hands bytes to the queue and sees to it that it is emptied.
+    fn pass_on(&self, bytes: &[u8]) -> Result<(), StreamFailure> {
+        let mut queue = self.shared.queue.lock();
+        queue.check(self.stream)?;
+        if queue.waiting + bytes.len() > QUEUE_BYTES_LAST {
+            let full = io::Error::new(io::ErrorKind::StorageFull, "more output is waiting than is kept");
+            return Err(full.into());
+        }
+        queue.push_of(self.id, self.stream, bytes);
+        if std::mem::replace(&mut queue.writing, true) {
+            return Ok(());
+        }
+        drop(queue);
+        self.shared.start_writing();
+        Ok(())
+    }
+
+    /// Passes on an unfinished line, of which no end will come.
+    fn give_up_line(&self) {
+        let line = std::mem::take(&mut *self.line.lock());
+        if !line.is_empty() {
+            // The stream has failed then, which whoever drains it is told.
+            let _ = self.pass_on(&line);
+        }
+    }
+}
+
+impl Drop for TerminalStream {
+    fn drop(&mut self) {
+        self.give_up_line();
+        self.shared.holders[self.stream as usize].fetch_sub(1, Ordering::Relaxed);
+        let mut queue = self.shared.queue.lock();
+        let unfinished = &mut queue.unfinished[self.stream as usize];
+        *unfinished = unfinished.filter(|holder| *holder != self.id);
+    }
 }
 
 impl Output for TerminalStream {
@@ -131,19 +191,21 @@ impl Output for TerminalStream {
         if bytes.is_empty() {
             return Ok(());
         }
-        let mut queue = self.shared.queue.lock();
-        queue.check(self.stream)?;
-        if queue.waiting + bytes.len() > QUEUE_BYTES_LAST {
-            let full = io::Error::new(io::ErrorKind::StorageFull, "more output is waiting than is kept");
-            return Err(full.into());
+        let mut line = self.line.lock();
+        if line.is_empty() && self.shared.holders[self.stream as usize].load(Ordering::Relaxed) == 1 {
+            return self.pass_on(bytes);
         }
-        queue.push(self.stream, bytes);
-        if std::mem::replace(&mut queue.writing, true) {
-            return Ok(());
-        }
-        drop(queue);
-        self.shared.start_writing();
-        Ok(())
+        self.shared.queue.lock().check(self.stream)?;
+        line.extend_from_slice(bytes);
+        let alone = self.shared.holders[self.stream as usize].load(Ordering::Relaxed) == 1;
+        let whole = match line.iter().rposition(|byte| *byte == b'\n') {
+            _ if alone || line.len() >= LINE_BYTES_MAX => line.len(),
+            Some(end) => end + 1,
+            None => return Ok(()),
+        };
+        let rest = line.split_off(whole);
+        let whole = std::mem::replace(&mut *line, rest);
+        self.pass_on(&whole)
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -159,6 +221,10 @@ impl Output for TerminalStream {
         self.shared.queue.lock().accepted
     }
 
+    fn finish(&self) {
+        self.give_up_line();
+    }
+
     fn poll_drained(&self, cx: &mut Context<'_>, target: u64) -> Poll<Result<(), StreamFailure>> {
         let mut queue = self.shared.queue.lock();
         if queue.settled >= target {
@@ -172,6 +238,15 @@ impl Output for TerminalStream {
 impl Queue {
     fn check(&self, stream: Stream) -> Result<(), StreamFailure> {
         self.failures[stream as usize].clone().map_or(Ok(()), Err)
+    }
+
+    /// Takes what a handle writes; a line that another living handle left unfinished is ended before.
+    fn push_of(&mut self, holder: u64, stream: Stream, bytes: &[u8]) {
+        if self.unfinished[stream as usize].is_some_and(|other| other != holder) {
+            self.push(stream, b"\n");
+        }
+        self.unfinished[stream as usize] = (bytes.last() != Some(&b'\n')).then_some(holder);
+        self.push(stream, bytes);
     }
 
     fn push(&mut self, stream: Stream, bytes: &[u8]) {

@@ -198,3 +198,53 @@ fn input_is_read_when_asked_for_and_shared() {
     assert!(matches!(one.read(1), Err(StreamFailure::Closed)));
     assert!(matches!(Task::new(std::future::poll_fn(|cx| one.poll_ready(cx))).run_until_stalled(), Poll::Ready(())));
 }
+
+/// What a terminal over memory has written to its standard output, once all of it has left.
+fn said(outputs: &[&Arc<dyn Output>], log: &Log, let_out: &mpsc::Sender<()>) -> String {
+    (0..64).for_each(|_| let_out.send(()).unwrap());
+    for output in outputs {
+        Task::new(drained(&***output)).finish().unwrap();
+    }
+    let log = log.lock().unwrap();
+    String::from_utf8(log.iter().flat_map(|(_, bytes)| bytes.clone()).collect()).unwrap()
+}
+
+#[test]
+fn the_bytes_of_one_process_pass_at_once() {
+    let (terminal, [let_out, _err], log) = held_terminal();
+    let out = terminal.stdout();
+    out.write(b"no end").unwrap();
+    assert_eq!(said(&[&out], &log, &let_out), "no end");
+}
+
+#[test]
+fn the_lines_of_several_processes_stay_whole() {
+    let (terminal, [let_out, _err], log) = held_terminal();
+    let one = terminal.stdout();
+    one.write(b"begun alone").unwrap();
+    let other = terminal.stdout();
+    other.write(b"oth").unwrap();
+    one.write(b", ended\nnext").unwrap();
+    other.write(b"er\n").unwrap();
+    one.write(b" line\n").unwrap();
+    other.write(b"rest").unwrap();
+    other.finish();
+    one.write(b"last\n").unwrap();
+    let all = said(&[&one, &other], &log, &let_out);
+    assert_eq!(all, "begun alone, ended\nother\nnext line\nrest\nlast\n");
+    // Alone again: bytes pass at once, and nobody's line is ended for what a dead one left.
+    other.write(b"dead").unwrap();
+    drop(other);
+    one.write(b" alive").unwrap();
+    assert_eq!(said(&[&one], &log, &let_out), format!("{all}dead alive"));
+}
+
+#[test]
+fn a_line_without_an_end_does_not_wait_for_ever() {
+    let (terminal, [let_out, _err], log) = held_terminal();
+    let (one, _other) = (terminal.stdout(), terminal.stdout());
+    one.write(&[b'x'; LINE_BYTES_MAX - 1]).unwrap();
+    assert_eq!(one.accepted(), 0);
+    one.write(b"xx").unwrap();
+    assert_eq!(said(&[&one], &log, &let_out).len(), LINE_BYTES_MAX + 1);
+}
