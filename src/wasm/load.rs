@@ -42,6 +42,9 @@ pub(crate) struct Sources<'a> {
     pub(crate) environment: &'a Arc<Environment>,
 }
 
+/// Where relative paths of a guest start when its entry does not say.
+const DEFAULT_FOLDER: &str = "/";
+
 /// Programs by entry.
 pub(crate) type Programs = HashMap<EntryId, Arc<dyn process::Program>>;
 
@@ -290,7 +293,7 @@ fn link(
     let program = target.filter(|_| problems.is_empty()).map(|target| {
         let surroundings = Surroundings {
             args: spec.wasi.args.clone().unwrap_or_default(),
-            cwd: spec.wasi.cwd.as_deref().map(Arc::from),
+            cwd: spec.wasi.cwd.as_deref().unwrap_or(DEFAULT_FOLDER).into(),
             env: spec.wasi.env.clone(),
             environment: Arc::clone(sources.environment),
             streams: Arc::clone(streams),

@@ -43,7 +43,8 @@ pub(super) struct Program {
 pub(super) struct Surroundings {
     /// `wasi.args`; wins over the arguments of a command line.
     pub(super) args: Vec<String>,
-    pub(super) cwd: Option<Arc<str>>,
+    /// Where relative paths of the guest start.
+    pub(super) cwd: Arc<str>,
     pub(super) env: Vec<WasiEnv>,
     pub(super) environment: Arc<Environment>,
     pub(super) streams: Arc<ProgramStreams>,
@@ -171,7 +172,7 @@ impl Program {
             entry: self.entry.to_string().into(),
             args: args.into(),
             env: env.into(),
-            cwd: self.surroundings.cwd.clone(),
+            cwd: Some(Arc::clone(&self.surroundings.cwd)),
             profiles: self.profiles,
             ..WasiConfig::default()
         };
