@@ -1,6 +1,10 @@
 //! The integration tests: one binary, so that wasmtime is linked once. A test belongs to the module whose promise it
 //! checks.
 
+/// Every configuration field and the effect it has.
+mod fields;
+/// Every guest of the fixtures, each function of it.
+mod guests;
 /// Which room may import which.
 mod layering;
 /// The YAML of the mission as one application.

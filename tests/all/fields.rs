@@ -1,0 +1,273 @@
+//! Every configuration field has a test that observes its effect, or a line here that says why it has none yet.
+
+/// File systems, binaries, methods, modules.
+mod entries;
+/// What a line under `imports` enables.
+mod imports;
+/// Hosts, the configuration of the runtime, options of the command line.
+mod program;
+/// Arguments, environment, folder and time of a guest.
+mod world;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use wippy::process::Exit;
+
+use super::support::{Said, fixture, hash_of, run_in};
+
+/// What observes a field.
+enum Seen {
+    /// A test of this binary.
+    By(&'static str),
+    /// Typed from now on; its effect comes with what is named.
+    Later(&'static str),
+}
+
+use Seen::{By, Later};
+
+const FUNCTIONS: Seen = Later("functions: `function.wasm`, `function.wat` and their pools");
+const LUA: Seen = Later("Lua");
+const SUPERVISION: Seen = Later("supervision: services start, stop and restart");
+const LIMITS: Seen = Later("limits beside wall time");
+const FILES: Seen = Later("`wasi:filesystem` and preview 1 files");
+const NETWORK: Seen = Later("`wasi:sockets` and `wasi:http`");
+const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
+
+/// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
+const FIELDS: &[(&str, &str, Seen)] = &[
+    ("Command", "name", By("a_list_as_json")),
+    ("Command", "short", By("a_list_as_json")),
+    ("Command", "main", Later("packs, which have a default command")),
+    ("Dependency", "component", By("a_dependency_gives_a_module_what_it_requires")),
+    ("Dependency", "version", Later("resolving versions: the lock file decides today")),
+    ("Dependency", "parameters", By("a_dependency_gives_a_module_what_it_requires")),
+    ("EnvStorageFile", "file_path", By("variables_come_from_every_kind_of_storage")),
+    ("EnvStorageFile", "auto_create", By("a_missing_file_of_variables_is_empty_when_it_may_be_made")),
+    ("EnvStorageFile", "file_mode", WRITING),
+    ("EnvStorageFile", "dir_mode", WRITING),
+    ("EnvStorageRouter", "storages", By("variables_come_from_every_kind_of_storage")),
+    ("EnvStorageStatic", "values", By("variables_come_from_every_kind_of_storage")),
+    ("EnvVariable", "storage", By("variables_come_from_every_kind_of_storage")),
+    ("EnvVariable", "variable", By("variables_come_from_every_kind_of_storage")),
+    ("EnvVariable", "default", By("variables_come_from_every_kind_of_storage")),
+    ("EnvVariable", "readonly", WRITING),
+    ("FsDirectory", "directory", By("a_relative_directory_starts_at_the_application")),
+    ("FsDirectory", "root", By("a_relative_directory_starts_at_the_application")),
+    ("FsDirectory", "mode", By("the_owners_bits_of_a_mode_gate_reading")),
+    ("FsDirectory", "auto_init", By("a_missing_directory_is_made_when_that_is_wanted")),
+    ("FsDirectory", "base", By("a_directory_of_a_module_starts_at_the_module")),
+    ("Lifecycle", "*", SUPERVISION),
+    ("LimitsSpec", "max_execution", By("wall_time_is_limited_in_both_spellings")),
+    ("LimitsSpec", "max_cpu", LIMITS),
+    ("LimitsSpec", "max_step", LIMITS),
+    ("LimitsSpec", "max_fuel", LIMITS),
+    ("LimitsSpec", "max_memory", LIMITS),
+    ("LimitsSpec", "max_stack", LIMITS),
+    ("LimitsSpec", "max_instances", LIMITS),
+    ("LimitsSpec", "max_tables", LIMITS),
+    ("LimitsSpec", "max_handles", LIMITS),
+    ("LimitsSpec", "max_output", LIMITS),
+    ("LimitsSpec", "max_open_sockets", LIMITS),
+    ("LimitsSpec", "max_open_files", LIMITS),
+    ("LuaSpec", "*", LUA),
+    ("Mount", "*", FILES),
+    ("NetworkRules", "*", NETWORK),
+    ("Parameter", "name", By("a_dependency_gives_a_module_what_it_requires")),
+    ("Parameter", "value", By("a_dependency_gives_a_module_what_it_requires")),
+    ("Pool", "*", FUNCTIONS),
+    ("ProcessHost", "workers", By("a_host_has_the_workers_it_asks_for")),
+    ("ProcessHost", "queue_size", Later("nothing: a hint for a queue that grows by itself")),
+    ("ProcessHost", "local_queue_size", Later("nothing: a hint for a queue that grows by itself")),
+    ("ProcessHost", "max_processes", LIMITS),
+    ("ProcessHost", "max_queued", LIMITS),
+    ("ProcessHost", "allow_preempt_none", LIMITS),
+    ("ProcessHost", "default_limits", LIMITS),
+    ("ProcessHost", "limits", LIMITS),
+    ("ProcessHost", "lifecycle", SUPERVISION),
+    ("ProcessService", "*", SUPERVISION),
+    ("Requirement", "default", By("a_dependency_gives_a_module_what_it_requires")),
+    ("Requirement", "targets", By("a_dependency_gives_a_module_what_it_requires")),
+    ("RestartPolicy", "*", SUPERVISION),
+    ("ServiceSecurity", "*", By("broken_applications_are_told_what_is_wrong")),
+    ("Target", "entry", By("a_dependency_gives_a_module_what_it_requires")),
+    ("Target", "path", By("a_dependency_gives_a_module_what_it_requires")),
+    ("TerminalHost", "hide_logs", By("logs_stay_away_from_a_terminal_that_hides_them")),
+    ("TerminalHost", "lifecycle", SUPERVISION),
+    ("WasiEnv", "id", By("variables_come_from_every_kind_of_storage")),
+    ("WasiEnv", "name", By("variables_come_from_every_kind_of_storage")),
+    ("WasiEnv", "required", By("a_required_variable_without_value_is_an_error")),
+    ("WasiSpec", "args", By("written_arguments_win_over_typed_ones")),
+    ("WasiSpec", "cwd", By("a_guest_is_told_its_folder")),
+    ("WasiSpec", "env", By("variables_come_from_every_kind_of_storage")),
+    ("WasiSpec", "mounts", FILES),
+    ("WasiSpec", "network", NETWORK),
+    ("WasmSpec", "fs", By("a_binary_is_found_by_file_system_and_path")),
+    ("WasmSpec", "path", By("a_binary_is_found_by_file_system_and_path")),
+    ("WasmSpec", "hash", By("one_wrong_digit_of_a_hash_names_both")),
+    ("WasmSpec", "method", By("every_form_of_a_method_finds_its_function")),
+    ("WasmSpec", "transport", FUNCTIONS),
+    ("WasmSpec", "wit", By("the_text_of_types_decides_how_a_core_function_is_called")),
+    ("WasmSpec", "imports", By("each_profile_enables_its_interfaces_and_nothing_else")),
+    ("WasmSpec", "wasi", By("written_arguments_win_over_typed_ones")),
+    ("WasmSpec", "pool", FUNCTIONS),
+    ("WasmSpec", "limits", By("wall_time_is_limited_in_both_spellings")),
+    ("WasmSpec", "preempt", LIMITS),
+    ("WatSpec", "*", FUNCTIONS),
+];
+
+/// Every setting of `.wippy.yaml` that is typed.
+const SETTINGS: &[(&str, Seen)] = &[
+    ("shutdown.timeout", By("a_shutdown_takes_as_long_as_it_may")),
+    ("registry.event_wait_timeout", Later("nothing: Wippy's wait for events that do not exist here")),
+    ("security.strict_mode", By("broken_applications_are_told_what_is_wrong")),
+    ("logmanager.min_level", By("the_lowest_level_of_the_log_is_configured")),
+    ("relay.node_name", Later("pids that name their node")),
+    ("disable.namespaces", By("what_is_disabled_is_not_there")),
+    ("disable.entries", By("what_is_disabled_is_not_there")),
+];
+
+/// Every option of the command line, by the struct of the source that has it.
+const OPTIONS: &[(&str, &str, Seen)] = &[
+    ("Cli", "global", By("values_are_printed_and_errors_are_not_values")),
+    ("Cli", "command", By("values_are_printed_and_errors_are_not_values")),
+    ("Global", "app", By("values_are_printed_and_errors_are_not_values")),
+    ("Global", "config", By("another_configuration_file_counts_instead")),
+    ("Global", "overrides", By("overrides_change_fields_and_the_command_line_wins")),
+    ("Global", "settings", By("a_shutdown_takes_as_long_as_it_may")),
+    ("Global", "insecure", By("an_application_with_policies_runs_only_insecurely")),
+    ("Global", "no_cache", By("compiled_code_is_kept_unless_that_is_unwanted")),
+    ("Global", "verbose", By("a_command_logs_only_when_asked")),
+    ("Global", "very_verbose", By("options_say_how_much_is_logged")),
+    ("Global", "console", By("options_say_how_much_is_logged")),
+    ("Global", "silent", By("options_say_how_much_is_logged")),
+    ("Global", "color", By("colours_are_for_who_wants_them")),
+    ("RunArgs", "exec", By("values_are_printed_and_errors_are_not_values")),
+    ("RunArgs", "host", By("a_command_runs_on_the_named_host")),
+    ("RunArgs", "words", By("options_behind_the_name_reach_the_guest")),
+    ("RunArgs", "list", By("a_list_as_json")),
+    ("ListArgs", "json", By("a_list_as_json")),
+    ("CheckArgs", "strict", By("warnings_are_told_once_unless_silence_is_wanted")),
+    ("CheckArgs", "json", By("broken_applications_are_told_what_is_wrong")),
+    ("HashArgs", "files", By("hashes_are_lines_to_paste")),
+    ("InitArgs", "dir", By("a_new_application_runs")),
+    ("CompletionsArgs", "shell", By("completions_name_the_commands")),
+];
+
+/// The text of a source file.
+fn source(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a source file")
+}
+
+/// The fields of the structs in a source, read as text: one a line that begins with `visibility`.
+fn fields_of(text: &str, visibility: &str) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    let mut within = None;
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix(&format!("{visibility} struct ")) {
+            within = rest.strip_suffix(" {").map(str::to_owned);
+        } else if line == "}" {
+            within = None;
+        } else if let (Some(within), Some(field)) = (&within, line.strip_prefix(&format!("    {visibility} "))) {
+            let name = field.split(':').next().expect("a name");
+            found.insert((within.clone(), name.to_owned()));
+        }
+    }
+    found
+}
+
+/// What is in one of two sets only, told with the side.
+fn difference(source: &BTreeSet<String>, table: &BTreeSet<String>) -> Vec<String> {
+    let missing = source.difference(table).map(|name| format!("{name} is in no table"));
+    let stale = table.difference(source).map(|name| format!("{name} is in a table and not in the source"));
+    missing.chain(stale).collect()
+}
+
+fn described(fields: impl IntoIterator<Item = (String, String)>) -> BTreeSet<String> {
+    fields.into_iter().map(|(within, name)| format!("{within}.{name}")).collect()
+}
+
+#[test]
+fn every_field_is_observed_or_says_why_not() {
+    let mut declared = BTreeSet::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/registry/spec");
+    for file in fs::read_dir(folder).expect("the typed kinds") {
+        let name = file.expect("a file").file_name().into_string().expect("UTF-8");
+        if name != "tests.rs" {
+            declared.extend(fields_of(&source(&format!("src/registry/spec/{name}")), "pub"));
+        }
+    }
+    let entry = fields_of(&source("src/registry/entry.rs"), "pub");
+    declared.extend(entry.into_iter().filter(|(within, _)| within == "Command"));
+    assert!(declared.len() > 100, "the source is read: {declared:?}");
+    let whole: BTreeSet<_> = FIELDS.iter().filter(|(_, name, _)| *name == "*").map(|(within, ..)| *within).collect();
+    for within in &whole {
+        assert!(declared.iter().any(|(declared, _)| declared == within), "no struct {within}");
+    }
+    let listed = FIELDS.iter().filter(|(_, name, _)| *name != "*");
+    let listed = described(listed.map(|(within, name, _)| ((*within).to_owned(), (*name).to_owned())));
+    let declared = described(declared.into_iter().filter(|(within, _)| !whole.contains(within.as_str())));
+    assert_eq!(difference(&declared, &listed), [""; 0]);
+}
+
+#[test]
+fn every_setting_is_observed_or_says_why_not() {
+    let text = source("src/registry/settings.rs");
+    let declared = text.lines().filter_map(|line| {
+        let mut words = line.trim().strip_prefix("expect(\"")?.split('"');
+        Some(format!("{}.{}", words.next()?, words.nth(1)?))
+    });
+    let listed = SETTINGS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(difference(&declared.collect(), &listed), [""; 0]);
+}
+
+#[test]
+fn every_option_is_observed() {
+    let declared = fields_of(&source("src/cli/args.rs"), "pub(super)");
+    let listed = OPTIONS.iter().map(|(within, name, _)| ((*within).to_owned(), (*name).to_owned()));
+    assert_eq!(difference(&described(declared), &described(listed)), [""; 0]);
+}
+
+#[test]
+fn every_named_test_exists() {
+    let files = ["cli", "fields/entries", "fields/imports", "fields/program", "fields/world", "goldens", "mission"];
+    let tests: String = files.map(|name| source(&format!("tests/all/{name}.rs"))).concat();
+    let seen = FIELDS.iter().map(|(.., seen)| seen).chain(SETTINGS.iter().map(|(.., seen)| seen));
+    for seen in seen.chain(OPTIONS.iter().map(|(.., seen)| seen)) {
+        match seen {
+            By(test) => assert!(tests.contains(&format!("#[test]\nfn {test}()")), "there is no test `{test}`"),
+            Later(reason) => assert!(!reason.is_empty(), "a reason"),
+        }
+    }
+}
+
+/// Writes a file of an application, with the folders it needs.
+fn put(app: &TempDir, path: &str, content: impl AsRef<[u8]>) {
+    let file = app.path().join(path);
+    fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+    fs::write(file, content).expect("a file");
+}
+
+fn guest(name: &str) -> Vec<u8> {
+    fs::read(fixture("guests").join(format!("{name}.wasm"))).expect("a guest")
+}
+
+/// The fields of an entry that name a binary of `bytes`.
+fn binary(volume: &str, path: &str, bytes: &[u8]) -> String {
+    format!("kind: process.wasm, fs: {volume}, path: {path}, hash: '{}'", hash_of(bytes))
+}
+
+fn exec<'a>(app: &Path, entry: &'a str, words: &[&'a str]) -> Said {
+    run_in(app, ["run", "-x", entry, "--"].into_iter().chain(words.iter().copied()))
+}
+
+/// What a process on a host that logs returned.
+#[track_caller]
+fn returned(exit: Exit) -> String {
+    match exit {
+        Exit::Returned(value) => value.to_string(),
+        other => panic!("it did not return: {other:?}"),
+    }
+}
