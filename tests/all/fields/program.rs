@@ -141,7 +141,8 @@ fn a_shutdown_takes_as_long_as_it_may() {
         running.signal("TERM");
         let mut rest = String::new();
         stderr.read_to_string(&mut rest).expect("UTF-8");
-        assert!(rest.ends_with("`app:spin` was terminated\n"), "{rest}");
+        // Beyond a second it would say what it waits for.
+        assert!(rest.ends_with("`app:spin` was terminated\n") && !rest.contains("waiting up to"), "{rest}");
         assert_said(&running.end(), 143, "", "");
     }
 }
