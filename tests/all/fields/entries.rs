@@ -52,16 +52,20 @@ fn a_directory_of_a_module_starts_at_the_module() {
 
 #[test]
 fn a_missing_directory_is_made_when_that_is_wanted() {
-    let volume = |auto_init| {
-        let volume = "- { name: data, kind: fs.directory, directory: var/data, mode: '0750'";
-        app(&[("_index.yaml", &guest_index(&format!("{volume}, auto_init: {auto_init} }}")))])
+    let with = |auto_init| {
+        guest_app(&format!(
+            "- {{ name: data, kind: fs.directory, directory: var/data, mode: '0750', auto_init: {auto_init} }}
+             - {{ name: greet, kind: process.wasm, guest: greet, method: greet }}"
+        ))
     };
-    let without = volume(false);
-    assert_eq!(run_in(without.path(), ["check"]).code, Some(2));
-    assert!(!without.path().join("var").exists(), "nobody asked for it");
-    let with = volume(true);
-    assert_said(&run_in(with.path(), ["check"]), 0, "4 entries, no problems\n", "");
-    let mode = fs::metadata(with.path().join("var/data")).expect("a folder").permissions().mode();
+    let app = with(false);
+    assert_eq!(exec(app.path(), "app:greet", &["you"]).code, Some(2));
+    assert!(!app.path().join("var").exists(), "nobody asked for it");
+    let app = with(true);
+    assert_said(&run_in(app.path(), ["check"]), 0, "5 entries, no problems\n", "");
+    assert!(!app.path().join("var").exists(), "a check makes nothing");
+    assert_said(&exec(app.path(), "app:greet", &["you"]), 0, "Hello, you!\n", "");
+    let mode = fs::metadata(app.path().join("var/data")).expect("a folder").permissions().mode();
     assert_eq!(mode & 0o777, 0o750);
 }
 
@@ -164,16 +168,19 @@ fn a_dependency_gives_a_module_what_it_requires() {
         binary("app:wasm", "/args.wasm", &guest("args")),
     );
     let lock = "directories: { modules: .wippy, src: src }\nmodules: [{ name: acme/tool, version: v1.0.0 }]\n";
-    let shown = |parameters: &str| {
+    let shown = |options: &[&str], parameters: &str| {
         let dependency =
             format!("- {{ name: tool, kind: ns.dependency, component: acme/tool, parameters: [{parameters}] }}");
         let app = app(&[("wippy.lock", lock), ("src/_index.yaml", &guest_index(&dependency))]);
         put(&app, ".wippy/vendor/acme/tool/src/_index.yaml", &module);
-        let said = exec(app.path(), "tool:show", &[]);
+        let said = run_in(app.path(), options.iter().copied().chain(["run", "-x", "tool:show"]));
         assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
         said.stdout
     };
-    assert_eq!(shown("{ name: extra, value: more }"), "argc=3\nargv[0]=show\nargv[1]=low\nargv[2]=more\n");
+    let argv = |level: &str| format!("argc=3\nargv[0]=show\nargv[1]={level}\nargv[2]=more\n");
+    assert_eq!(shown(&[], "{ name: extra, value: more }"), argv("low"));
     let both = "{ name: extra, value: more }, { name: 'tool:level', value: high }";
-    assert_eq!(shown(both), "argc=3\nargv[0]=show\nargv[1]=high\nargv[2]=more\n");
+    assert_eq!(shown(&[], both), argv("high"));
+    // An override has the last word over a linked value.
+    assert_eq!(shown(&["-o", "tool:show:wasi.args.0=mine"], both), argv("mine"));
 }
