@@ -1,7 +1,8 @@
 //! What outlives a process: the requests for its end, its exit, and who waits for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,8 @@ impl ProcessCell {
     /// Joins the cell with its task; a request that came before the join is passed on now.
     pub(super) fn attach(&self, task: TaskRef) {
         let _ = self.task.set(task);
-        // Pairs with the store in `request`: either that call saw the task, or this one sees the request.
+        // Pairs with the fence in `request`: either that call saw the task, or this one sees the request.
+        fence(Ordering::SeqCst);
         self.pass_on();
     }
 
@@ -87,8 +89,10 @@ impl ProcessCell {
     }
 
     fn request(&self, strength: u8) {
-        // SeqCst, with the load in `pass_on`: see `attach`.
-        self.request.fetch_max(strength, Ordering::SeqCst);
+        // Release, with the Acquire load in `requested`: who sees a cancel sees its reason.
+        self.request.fetch_max(strength, Ordering::Release);
+        // Pairs with the fence in `attach`. The cell of a task that is set is no SeqCst access, so it takes a fence.
+        fence(Ordering::SeqCst);
         self.pass_on();
     }
 
@@ -102,8 +106,8 @@ impl ProcessCell {
     }
 
     pub(super) fn requested(&self) -> EndRequest {
-        // SeqCst, with `request`: see `attach`.
-        match self.request.load(Ordering::SeqCst) {
+        // Acquire, with the Release in `request`.
+        match self.request.load(Ordering::Acquire) {
             ALIVE => EndRequest::None,
             CANCEL => EndRequest::Cancel,
             _ => EndRequest::Terminate,
@@ -123,6 +127,13 @@ impl ProcessCell {
         self.reason.get().cloned().unwrap_or_default()
     }
 
+    /// The process never was one, because its host did not take it: there is no exit to tell of.
+    pub(super) fn forget_watchers(&self) {
+        let forgotten = std::mem::take(&mut self.outcome.lock().watchers);
+        // Outside the lock: what they captured is foreign.
+        drop(forgotten);
+    }
+
     /// Publishes the exit, once: later calls are ignored. Watchers run outside the lock, so they may look at the cell.
     pub(super) fn publish(&self, exit: Exit) {
         let (watchers, wakers) = {
@@ -135,7 +146,10 @@ impl ProcessCell {
         };
         self.ended.notify_all();
         for watcher in watchers {
-            watcher.exited(&self.pid, &exit);
+            // One that panics must keep the exit from nobody else.
+            if catch_unwind(AssertUnwindSafe(|| watcher.exited(&self.pid, &exit))).is_err() {
+                tracing::error!(pid = %self.pid, entry = %self.entry, "a watcher of this process panicked");
+            }
         }
         for waker in wakers {
             waker.wake();

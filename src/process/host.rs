@@ -14,7 +14,7 @@ use super::task::ProcessTask;
 use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio};
 use crate::reactor::Reactor;
 use crate::registry::EntryId;
-use crate::scheduler::{Scheduler, SpawnError as SchedulerError};
+use crate::scheduler::{Scheduler, SpawnError as SchedulerError, current};
 
 /// Shards of a process table: enough that workers on a few dozen cores rarely meet in one.
 const TABLE_SHARDS: usize = 32;
@@ -22,6 +22,8 @@ const TABLE_SHARDS: usize = 32;
 /// The living processes of one host.
 pub(super) struct Table {
     shards: Vec<Mutex<HashMap<u64, Arc<ProcessCell>>>>,
+    /// Nobody is taken any more; read under the lock of a shard.
+    closed: AtomicBool,
     /// Processes that wait for an empty table; touched only when somebody waits.
     waiting: AtomicBool,
     lock: Mutex<()>,
@@ -32,6 +34,7 @@ impl Table {
     fn new() -> Self {
         Self {
             shards: (0..TABLE_SHARDS).map(|_| Mutex::default()).collect(),
+            closed: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             lock: Mutex::new(()),
             emptied: Condvar::new(),
@@ -42,8 +45,26 @@ impl Table {
         &self.shards[usize::try_from(unique % TABLE_SHARDS as u64).unwrap_or(0)]
     }
 
-    fn insert(&self, cell: Arc<ProcessCell>) {
-        self.shard(cell.pid.unique()).lock().insert(cell.pid.unique(), cell);
+    /// False when the table is closed.
+    #[must_use]
+    fn insert(&self, cell: Arc<ProcessCell>) -> bool {
+        let mut shard = self.shard(cell.pid.unique()).lock();
+        // Relaxed: the lock orders it with `close`.
+        if self.closed.load(Ordering::Relaxed) {
+            return false;
+        }
+        shard.insert(cell.pid.unique(), cell);
+        true
+    }
+
+    /// Takes nobody from now on: when this returns, [`Table::all`] knows everybody there will ever be. Else a process
+    /// that is spawned during a shutdown would be told by nobody to end.
+    fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        for shard in &self.shards {
+            // An insertion under way is over after this, and a later one sees the flag.
+            drop(shard.lock());
+        }
     }
 
     pub(super) fn remove(&self, unique: u64) {
@@ -68,8 +89,8 @@ impl Table {
         self.shards.iter().flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
     }
 
-    /// Waits until no process is left or the deadline has passed; true when none is left.
-    fn wait_empty(&self, deadline: Instant) -> bool {
+    /// Waits until no process is left or the deadline, if there is one, has passed; true when none is left.
+    fn wait_empty(&self, deadline: Option<Instant>) -> bool {
         let mut guard = self.lock.lock();
         // SeqCst, with the load in `remove`.
         self.waiting.store(true, Ordering::SeqCst);
@@ -77,8 +98,13 @@ impl Table {
             if self.len() == 0 {
                 return true;
             }
-            if self.emptied.wait_until(&mut guard, deadline).timed_out() {
-                return self.len() == 0;
+            match deadline {
+                None => self.emptied.wait(&mut guard),
+                Some(deadline) => {
+                    if self.emptied.wait_until(&mut guard, deadline).timed_out() {
+                        return self.len() == 0;
+                    }
+                }
             }
         }
     }
@@ -212,7 +238,9 @@ impl Host {
         };
         let birth = Birth { pid, entry: start.entry, input: start.input, stdio, reactor: Arc::clone(reactor) };
         let process = program.create(birth);
-        self.table.insert(Arc::clone(&cell));
+        if !self.table.insert(Arc::clone(&cell)) {
+            return Err(SpawnError::Closing { host: self.id.clone() });
+        }
         let task = ProcessTask::new(process, Arc::clone(&cell), Arc::clone(&self.table));
         match scheduler.spawn(task) {
             Ok(task) => {
@@ -220,13 +248,17 @@ impl Host {
                 Ok(ProcessHandle::new(cell))
             }
             Err(error) => {
-                let refused = match &error {
-                    SchedulerError::Full { .. } => SpawnError::Busy { host: self.id.clone(), live: self.table.len() },
-                    _ => SpawnError::Closing { host: self.id.clone() },
-                };
-                // Dropping the task takes it out of the table and publishes an exit that nobody has a handle for.
+                let is_full = matches!(error, SchedulerError::Full { .. });
+                // Dropping the task takes it out of the table and publishes an exit that nobody has a handle for. The
+                // caller is told by the error, so the watchers are not told anything.
+                cell.forget_watchers();
                 drop(error);
-                Err(refused)
+                let host = self.id.clone();
+                Err(if is_full {
+                    SpawnError::Busy { host, live: self.table.len() }
+                } else {
+                    SpawnError::Closing { host }
+                })
             }
         }
     }
@@ -235,33 +267,48 @@ impl Host {
     ///
     /// `tick` has computing guests look up: a forced end must not wait for a clock that stands still. Returns the
     /// processes that had to be terminated.
+    ///
+    /// On a worker, which may not wait, everybody is terminated at once and ends after this has returned; the workers stop
+    /// when the host is dropped.
     pub(crate) fn shutdown(&self, grace: Duration, tick: &dyn Fn()) -> Vec<Pid> {
         // Release, with the Acquire loads in `spawn` and `machinery`; the lock is passed once, so that a start that was
         // under way is over.
         self.closing.store(true, Ordering::Release);
         drop(self.starting.lock());
+        self.table.close();
         let Some(machinery) = self.machinery.get() else { return Vec::new() };
+        if current::on_worker() {
+            let terminated = self.terminate_all();
+            tick();
+            return terminated;
+        }
         for cell in self.table.all() {
             cell.cancel("host shutdown");
         }
         let mut terminated = Vec::new();
-        if !self.table.wait_empty(Instant::now() + grace) {
-            for cell in self.table.all() {
-                terminated.push(cell.pid.clone());
-                cell.terminate();
-            }
+        // A grace beyond the clock's end is one without an end.
+        if !self.table.wait_empty(Instant::now().checked_add(grace)) {
+            terminated = self.terminate_all();
             let deadline = Instant::now() + FORCED_END_WAIT;
             while Instant::now() < deadline {
                 tick();
-                if self.table.wait_empty(deadline.min(Instant::now() + FORCED_END_TICK)) {
+                if self.table.wait_empty(Some(deadline.min(Instant::now() + FORCED_END_TICK))) {
                     break;
                 }
             }
         }
-        // On a worker it only stops accepting: a worker can not wait for itself.
-        let _ = machinery.scheduler.shutdown();
+        if let Err(error) = machinery.scheduler.shutdown() {
+            // Unreachable: this is no worker. A host that keeps its workers is better than a panic.
+            tracing::error!(host = %self.id, %error, "the workers were not stopped");
+        }
         machinery.reactor.close();
         terminated
+    }
+
+    fn terminate_all(&self) -> Vec<Pid> {
+        let left = self.table.all();
+        left.iter().for_each(|cell| cell.terminate());
+        left.iter().map(|cell| cell.pid.clone()).collect()
     }
 }
 

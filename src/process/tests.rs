@@ -21,6 +21,9 @@ struct Shared {
     closed: AtomicBool,
     dropped: AtomicBool,
     waker: Mutex<Option<Waker>>,
+    /// Somebody is inside `create` with an argument that makes it wait, and may go on.
+    creating: AtomicBool,
+    create: AtomicBool,
 }
 
 struct Native {
@@ -44,7 +47,11 @@ impl Program for Native {
     fn read_arguments(&self, text: &[String]) -> Result<Vec<Payload>, ArgumentError> {
         Ok(text.iter().cloned().map(Payload::String).collect())
     }
-    fn create(&self, _birth: Birth) -> Box<dyn Process> {
+    fn create(&self, birth: Birth) -> Box<dyn Process> {
+        if let Some(Payload::String(_)) = birth.input.first() {
+            self.shared.creating.store(true, Ordering::SeqCst);
+            until(|| self.shared.create.load(Ordering::SeqCst));
+        }
         Box::new(NativeProcess { script: Arc::clone(&self.script), shared: Arc::clone(&self.shared) })
     }
     fn result_style(&self) -> ResultStyle {
@@ -80,14 +87,22 @@ fn id(text: &str) -> EntryId {
 }
 
 fn world(script: impl Fn(&Shared, &mut Context<'_>) -> Progress + Send + Sync + 'static) -> World {
+    world_of(1, usize::MAX, script)
+}
+
+fn world_of(
+    workers: usize,
+    max_tasks: usize,
+    script: impl Fn(&Shared, &mut Context<'_>) -> Progress + Send + Sync + 'static,
+) -> World {
     let shared = Arc::new(Shared::default());
     let ticker = Ticker::manual();
     let native = Native { id: id("app:native"), script: Arc::new(script), shared: Arc::clone(&shared) };
     let ticking = ticker.clone();
     let host = Host::new(id("app:host"), HostKind::Process, Arc::new(AtomicU64::new(1)), move || {
         let reactor = Reactor::new(Clock::manual(), ReactorConfig::default())?;
-        let scheduler =
-            Scheduler::builder("host").workers(1).driver(Arc::clone(&reactor) as _).ticker(&ticking).build()?;
+        let builder = Scheduler::builder("host").workers(workers).max_tasks(max_tasks);
+        let scheduler = builder.driver(Arc::clone(&reactor) as _).ticker(&ticking).build()?;
         Ok(Machinery { scheduler, reactor })
     });
     let programs = [(id("app:native"), Arc::new(native) as Arc<dyn Program>)].into_iter().collect();
@@ -108,6 +123,16 @@ impl World {
         while self.shared.steps.load(Ordering::SeqCst) < steps {
             std::thread::yield_now();
         }
+    }
+}
+
+/// Waits for a condition; the clock only ends a test that can't go on.
+#[track_caller]
+fn until(mut holds: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !holds() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "waited for what never came");
+        std::thread::yield_now();
     }
 }
 
@@ -257,4 +282,123 @@ fn a_handle_is_a_future_and_late_watchers_are_told() {
     let (sender, receiver) = mpsc::channel();
     process.watch(move |_: &Pid, exit: &Exit| sender.send(exit.clone()).unwrap());
     assert_eq!(receiver.recv().unwrap(), Exit::Exited(3));
+}
+
+#[test]
+fn a_spawn_that_meets_a_shutdown_is_refused_or_ends() {
+    let released = Arc::new(AtomicBool::new(false));
+    let release = Arc::clone(&released);
+    // The first process holds the shutdown up, the second one waits for ever.
+    let world = world_of(2, usize::MAX, move |shared, _| {
+        if shared.steps.load(Ordering::SeqCst) == 1 {
+            until(|| release.load(Ordering::SeqCst));
+        }
+        Progress::Blocked
+    });
+    let first = world.spawn();
+    world.await_steps(1);
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| world.manager.spawn(world.start().input(["wait".into()])));
+        until(|| world.shared.creating.load(Ordering::SeqCst));
+        let late = Mutex::new(Some(late));
+        let outcome = Mutex::new(None);
+        world.manager.shutdown(Duration::ZERO, &|| {
+            // Everybody was told to end. Now the spawn goes on, and then the first process may end.
+            if let Some(late) = late.lock().take() {
+                world.shared.create.store(true, Ordering::SeqCst);
+                let spawned = late.join().unwrap();
+                if let Ok(process) = &spawned {
+                    until(|| process.exit().is_some() || process.state() == State::Blocked);
+                }
+                *outcome.lock() = Some(spawned);
+                released.store(true, Ordering::SeqCst);
+            }
+        });
+        assert_eq!(first.exit(), Some(Exit::Terminated));
+        match outcome.into_inner().expect("the shutdown had to use force") {
+            Ok(process) => assert_eq!(process.exit(), Some(Exit::Terminated), "nobody may wait for it for ever"),
+            Err(refused) => assert_eq!(refused.to_string(), "host `app:host` is shutting down"),
+        }
+    });
+}
+
+#[test]
+fn a_refused_spawn_tells_only_its_caller() {
+    let world = world_of(1, 1, |_, _| Progress::Blocked);
+    let first = world.spawn();
+    let told = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&told);
+    let start = world.start().watch(move |_: &Pid, _: &Exit| {
+        count.fetch_add(1, Ordering::SeqCst);
+    });
+    let refused = world.manager.spawn(start).unwrap_err();
+    assert!(matches!(refused, SpawnError::Busy { live: 1, .. }), "{refused:?}");
+    assert_eq!(told.load(Ordering::SeqCst), 0, "there was no process whose exit could be told");
+    first.terminate();
+    assert_eq!(wait(&first), Exit::Terminated);
+}
+
+#[test]
+fn a_watcher_that_panics_keeps_the_exit_from_nobody() {
+    struct Woken(AtomicBool);
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let world = world(move |_, _| {
+        until(|| gate.load(Ordering::SeqCst));
+        Progress::Exit(Exit::Exited(3))
+    });
+    let (sender, receiver) = mpsc::channel();
+    let start = world.start().watch(|_: &Pid, _: &Exit| panic!("a watcher on purpose"));
+    let start = start.watch(move |_: &Pid, exit: &Exit| sender.send(exit.clone()).unwrap());
+    let mut process = world.manager.spawn(start).unwrap();
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(std::pin::Pin::new(&mut process).poll(&mut Context::from_waker(&waker)).is_pending());
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(wait(&process), Exit::Exited(3));
+    assert_eq!(receiver.recv(), Ok(Exit::Exited(3)), "the watcher after it is told");
+    until(|| woken.0.load(Ordering::SeqCst));
+}
+
+#[test]
+fn a_grace_without_end_is_no_panic() {
+    let world = world(|_, _| Progress::Blocked);
+    let process = world.spawn();
+    assert_eq!(world.manager.shutdown(Duration::MAX, &|| ()), []);
+    assert_eq!(process.exit(), Some(Exit::Cancelled { reason: "host shutdown".into() }));
+}
+
+#[test]
+fn a_shutdown_on_a_worker_waits_for_nothing_and_ends_everybody() {
+    type Slot = Arc<Mutex<Option<Arc<Manager>>>>;
+    let slot: Slot = Arc::default();
+    let (own, ticker) = (Arc::clone(&slot), Ticker::manual());
+    let (sender, receiver) = mpsc::channel();
+    let ticking = ticker.clone();
+    let world = world(move |_, _| match own.lock().take() {
+        Some(manager) => {
+            // The other one can't end before this step does, so waiting for it would be waiting for nothing.
+            let terminated = manager.shutdown(Duration::MAX, &|| ticking.tick());
+            sender.send((terminated, manager.only_host(HostKind::Process).unwrap().live())).unwrap();
+            Progress::Preempted
+        }
+        None => Progress::Blocked,
+    });
+    let World { manager, shared, .. } = world;
+    let manager = Arc::new(manager);
+    let start = || manager.spawn(Start::new(id("app:native"), id("app:host"))).unwrap();
+    let waiting = start();
+    until(|| waiting.state() == State::Blocked);
+    *slot.lock() = Some(Arc::clone(&manager));
+    let ending = start();
+    let (terminated, live) = receiver.recv_timeout(Duration::from_secs(60)).expect("the shutdown returns");
+    assert_eq!((terminated.len(), live), (2, 2), "both are told, none has ended yet");
+    assert_eq!((wait(&waiting), wait(&ending)), (Exit::Terminated, Exit::Terminated));
+    assert!(manager.spawn(Start::new(id("app:native"), id("app:host"))).is_err());
+    assert!(shared.dropped.load(Ordering::SeqCst));
 }
