@@ -60,7 +60,7 @@ impl Queues {
         until_settled(|| self.woken.steal())
     }
 
-    /// The oldest woken task of the injector; some of those behind it move to `deque`, which is empty.
+    /// The oldest woken task of the injector; some of those behind it move to the end of `deque`.
     pub(super) fn pop_woken_batch(&self, deque: &Worker<Job>) -> Option<Job> {
         if self.woken.is_empty() {
             return None;

@@ -93,6 +93,43 @@ fn a_deque_that_never_empties_starves_neither_preempted_nor_injected_tasks() {
 }
 
 #[test]
+fn tasks_woken_from_outside_wait_for_about_as_many_steps_as_there_are_of_them() {
+    const INJECTED: usize = 64;
+    let (scheduler, _) = scheduler(1);
+    let (steps, stop) = (Arc::new(AtomicUsize::new(0)), Gate::default());
+    // Two tasks that wake themselves again and again keep the deque from ever being empty.
+    let busy = [1, 2].map(|_| {
+        let (steps, stop) = (Arc::clone(&steps), stop.clone());
+        let step = Steps(move |context: &mut Context<'_>| {
+            steps.fetch_add(1, Ordering::Relaxed);
+            context.waker().wake_by_ref();
+            if stop.is_open() { Step::Done } else { Step::Blocked }
+        });
+        scheduler.spawn(step).expect("within the bound")
+    });
+    wait_until(|| busy.iter().all(|task| task.steps() > 0));
+    let gate = occupy(&scheduler);
+    let before = steps.load(Ordering::Relaxed);
+    let last = Arc::new(AtomicUsize::new(0));
+    let injected: Vec<_> = (0..INJECTED)
+        .map(|_| {
+            let (steps, last) = (Arc::clone(&steps), Arc::clone(&last));
+            let step = once(move || {
+                last.fetch_max(steps.load(Ordering::Relaxed), Ordering::Relaxed);
+            });
+            scheduler.spawn(step).expect("within the bound")
+        })
+        .collect();
+    gate.open();
+    wait_until(|| injected.iter().all(TaskRef::is_complete));
+    stop.open();
+    wait_until(|| busy.iter().all(TaskRef::is_complete));
+    let waited = last.load(Ordering::Relaxed) - before;
+    // A batch is at most half of what is queued, so the last few are slow; one by one it would be 61 steps for each.
+    assert!(waited <= INJECTED * 8, "the last one waited for {waited} steps of others");
+}
+
+#[test]
 fn a_stream_of_short_tasks_passes_spinners_and_the_spinners_go_on() {
     let scheduler = Scheduler::builder("stream").workers(2).ticker(&Ticker::manual()).seed(3).build();
     let scheduler = scheduler.expect("threads are to be had");
