@@ -7,7 +7,9 @@
 //! whole: an unfinished line waits in its handle for its end, up to [`LINE_BYTES_MAX`].
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -82,7 +84,8 @@ impl Terminal {
     #[must_use]
     pub fn program(reactor: &Arc<Reactor>) -> Terminal {
         let terminals = [io::stdout().is_terminal(), io::stderr().is_terminal()];
-        Terminal::over(reactor, Box::new(io::stdout()), Box::new(io::stderr()), terminals)
+        let (stdout, stderr) = (own(io::stdout()), own(io::stderr()));
+        Terminal::over(reactor, stdout, stderr, terminals)
     }
 
     /// Any two writers; `terminals` says of each whether a person may sit there. They are called from the blocking
@@ -127,6 +130,16 @@ impl Terminal {
 impl std::fmt::Debug for Terminal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Terminal").field("terminals", &self.0.terminals).finish_non_exhaustive()
+    }
+}
+
+/// A writer with a descriptor of its own. The standard library's holds a lock of the whole program while it writes, and a
+/// write that nobody reads never ends: whoever says the last word of the program would wait for it.
+fn own(stream: impl AsFd + Write + Send + 'static) -> Box<dyn Write + Send> {
+    match stream.as_fd().try_clone_to_owned() {
+        Ok(descriptor) => Box::new(File::from(descriptor)),
+        // No descriptor is left.
+        Err(_) => Box::new(stream),
     }
 }
 
@@ -266,12 +279,16 @@ impl Queue {
         debug_assert!(self.settled <= self.accepted);
     }
 
-    /// Nothing more can be written to a stream: what waits for it never leaves.
-    fn fail(&mut self, stream: Stream, failure: StreamFailure) {
-        self.failures[stream as usize] = Some(failure);
-        let lost = self.chunks.iter().filter(|(of, _)| *of == stream).map(|(_, chunk)| chunk.len()).sum();
-        self.chunks.retain(|(of, _)| *of != stream);
-        self.settle(lost);
+    /// The next chunk to be written. What waits for a broken stream never leaves, and settles when its turn comes: who
+    /// waits for an earlier byte of the other stream must not take it for that one.
+    fn next(&mut self) -> Option<(Stream, Vec<u8>)> {
+        loop {
+            let (stream, chunk) = self.chunks.pop_front()?;
+            if self.check(stream).is_ok() {
+                return Some((stream, chunk));
+            }
+            self.settle(chunk.len());
+        }
     }
 }
 
@@ -300,8 +317,12 @@ impl Shared {
         let mut writers = self.writers.lock();
         loop {
             let mut queue = self.queue.lock();
-            let Some((stream, chunk)) = queue.chunks.pop_front() else {
+            let Some((stream, chunk)) = queue.next() else {
                 queue.writing = false;
+                // What was lost has settled without a write.
+                let wakers = queue.wakers.take();
+                drop(queue);
+                wakers.into_iter().for_each(std::task::Waker::wake);
                 return;
             };
             drop(queue);
@@ -310,7 +331,7 @@ impl Shared {
             let mut queue = self.queue.lock();
             queue.settle(chunk.len());
             if let Err(error) = written {
-                queue.fail(stream, error.into());
+                queue.failures[stream as usize] = Some(error.into());
             }
             let wakers = queue.wakers.take();
             drop(queue);

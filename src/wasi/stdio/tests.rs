@@ -113,6 +113,29 @@ fn a_broken_stream_fails_alone_and_wakes_who_waits() {
 }
 
 #[test]
+fn what_a_broken_stream_loses_does_not_count_as_written_before_its_turn() {
+    let (terminal, [let_out, let_err], log) = held_terminal();
+    let (out, err) = (terminal.stdout(), terminal.stderr());
+    out.write(b"broken").unwrap();
+    err.write(b"kept").unwrap();
+    out.write(b"lost").unwrap();
+    // Up to here the error must be out, whatever becomes of the other stream.
+    let target = err.accepted() - 4;
+    let mut drain = Task::new(std::future::poll_fn(|cx| err.poll_drained(cx, target)));
+    assert!(drain.run_until_stalled().is_pending());
+    drop(let_out);
+    while out.room().is_ok() {
+        std::thread::yield_now();
+    }
+    assert!(drain.run_until_stalled().is_pending(), "`kept` has not been written");
+    let_err.send(()).unwrap();
+    drain.finish().unwrap();
+    assert!(matches!(block_on(drained(&*out)), Err(StreamFailure::Closed)));
+    assert_eq!(*log.lock().unwrap(), [('e', b"kept".to_vec())]);
+    assert_eq!(err.room().unwrap(), QUEUE_BYTES_MAX);
+}
+
+#[test]
 fn a_writer_that_panics_or_a_closed_pool_ends_the_output_not_the_program() {
     struct Panics;
     impl Write for Panics {
