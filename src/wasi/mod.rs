@@ -41,6 +41,7 @@ pub use error::{GuestExit, NoMemory, NotServed, UnlistedImport};
 pub use linker::add_to_linker;
 pub use preview1::add_preview1;
 pub use profile::{Profile, ProfileSet, UnknownImport, profile_of_interface};
+pub(crate) use state::RESOURCES_MAX;
 pub use state::{WasiState, WasiUsage, WasiView};
 pub use stdio::{
     BytesInput, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput, QUEUE_BYTES_MAX,

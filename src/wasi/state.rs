@@ -14,7 +14,7 @@ use crate::reactor::Reactor;
 /// How many resources (streams, pollables, descriptors, sockets) one process may hold at once. Enough for a guest that
 /// serves ten thousand connections with two streams and a pollable each; a full table is the end of the process where
 /// the function called has no error result.
-pub(super) const RESOURCES_MAX: usize = 65_536;
+pub(crate) const RESOURCES_MAX: usize = 65_536;
 
 /// Lends a store's data type to the host functions of this room.
 pub trait WasiView: Send + 'static {

@@ -1,11 +1,22 @@
 //! From the engine's error to the exit of a process: the one place that decides which is which.
 
+use std::io;
+
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap as Code, WasmBacktrace};
 
 use super::engine::GUEST_STACK_BYTES;
+use super::value::AbiError;
 use crate::process::{Exit, Failure, FailureKind, LimitExceeded, Trap};
 use crate::registry::EntryId;
-use crate::wasi::{GuestExit, NotServed, UnlistedImport};
+use crate::wasi::{GuestExit, NotServed, RESOURCES_MAX, UnlistedImport};
+
+/// What one call may copy between a guest and its host, in bytes as the engine counts them: the memory of this side that
+/// a guest can make us take at once. The engine's own default.
+pub(super) const TRANSFER_BYTES_MAX: usize = 128 << 20;
+
+/// How the engine's error about [`TRANSFER_BYTES_MAX`] begins; its type is private.
+const TRANSFER_EXHAUSTED: &str = "too much data is being copied between the host and the guest";
 
 /// Raised inside a guest to end its process; becomes the exit that it carries.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +50,9 @@ pub(super) fn exit_of(error: wasmtime::Error, entry: &EntryId, phase: Phase) -> 
     if let Some(message) = import {
         return Exit::Failed(Failure::new(FailureKind::Import, message));
     }
+    if let Some(limit) = host_limit(&error) {
+        return Exit::LimitExceeded(limit);
+    }
     match error.downcast_ref::<Code>() {
         Some(Code::StackOverflow) => Exit::LimitExceeded(LimitExceeded {
             limit: "max_stack",
@@ -56,6 +70,38 @@ fn trap_message(code: Code) -> String {
     text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
 }
 
+/// The bound of this side that a guest ran into.
+fn host_limit(error: &wasmtime::Error) -> Option<LimitExceeded> {
+    let transfer = matches!(error.downcast_ref(), Some(AbiError::ResultTooLarge { .. }))
+        || error.chain().any(|cause| cause.to_string().starts_with(TRANSFER_EXHAUSTED));
+    if transfer {
+        let allowed = format!("{} MiB between guest and host in one call", TRANSFER_BYTES_MAX >> 20);
+        return Some(LimitExceeded { limit: "max_transfer", allowed, used: "more".into() });
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        let (allowed, used) = (RESOURCES_MAX.to_string(), "all of them".into());
+        return Some(LimitExceeded { limit: "max_handles", allowed, used });
+    }
+    None
+}
+
+/// What to do about it, when the system has no memory left for a process.
+fn hint(error: &wasmtime::Error) -> &'static str {
+    let no_memory = rustix::io::Errno::NOMEM;
+    let is_refused = error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(no_memory.raw_os_error())
+            || cause.downcast_ref() == Some(&no_memory)
+    });
+    match is_refused {
+        // By far the most common reason: the mappings end long before the memory.
+        true => {
+            "; a process takes up to 7 memory mappings, and Linux allows a program `vm.max_map_count` of them: raise that, \
+             or have fewer processes at once"
+        }
+        false => "",
+    }
+}
+
 fn host_failure(error: &wasmtime::Error, entry: &EntryId, phase: Phase) -> Exit {
     // Outermost first; the backtrace is a context of the chain and no cause.
     let causes: Vec<_> =
@@ -64,7 +110,7 @@ fn host_failure(error: &wasmtime::Error, entry: &EntryId, phase: Phase) -> Exit 
         Phase::Instantiate => (FailureKind::Instantiate, "the module could not be instantiated"),
         Phase::Call => (FailureKind::Host, "the host failed the guest"),
     };
-    Exit::Failed(Failure::new(kind, format!("`{entry}`: {doing}: {}", causes.join(": "))))
+    Exit::Failed(Failure::new(kind, format!("`{entry}`: {doing}: {}{}", causes.join(": "), hint(error))))
 }
 
 /// The wasm frames of an error, innermost first: function, module offset, and file and line when the binary tells.
@@ -124,6 +170,51 @@ mod tests {
         let error = run(r#"(module (func $deep (export "run") call $deep))"#);
         let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a limit") };
         assert_eq!((limit.limit, limit.allowed.as_str()), ("max_stack", "1024 KiB"));
+    }
+
+    #[test]
+    fn too_much_at_once_between_guest_and_host_is_a_limit() {
+        let engine = wasmtime::Engine::default();
+        let component = wasmtime::component::Component::new(
+            &engine,
+            r#"(component
+                (core module $m (memory (export "memory") 1) (func (export "f") (result i32)
+                    (i32.store (i32.const 4) (i32.const 1000)) (i32.const 0)))
+                (core instance $i (instantiate $m))
+                (alias core export $i "memory" (core memory $memory))
+                (func (export "f") (result string) (canon lift (core func $i "f") (memory $memory))))"#,
+        )
+        .unwrap();
+        let mut store = wasmtime::Store::new(&engine, ());
+        assert_eq!(store.hostcall_fuel(), TRANSFER_BYTES_MAX, "the engine's default");
+        store.set_hostcall_fuel(100);
+        let linker = wasmtime::component::Linker::new(&engine);
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let f = instance.get_typed_func::<(), (String,)>(&mut store, "f").unwrap();
+        let error = f.call(&mut store, ()).unwrap_err();
+        for error in [error, AbiError::ResultTooLarge { allowed: 100 }.into()] {
+            let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a limit") };
+            assert_eq!(limit.limit, "max_transfer");
+        }
+    }
+
+    #[test]
+    fn a_full_table_of_handles_is_a_limit() {
+        let error = wasmtime::Error::new(ResourceTableError::Full).context("while a stream was made");
+        let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a limit") };
+        assert_eq!((limit.limit, limit.allowed.as_str()), ("max_handles", "65536"));
+        let error = wasmtime::Error::new(ResourceTableError::NotPresent);
+        assert!(matches!(exit_of(error, &entry(), Phase::Call), Exit::Failed(_)));
+    }
+
+    #[test]
+    fn a_system_without_mappings_says_what_to_raise() {
+        let system = rustix::io::Errno::NOMEM;
+        let errors = [wasmtime::Error::new(io::Error::from(system)), wasmtime::Error::new(system).context("a stack")];
+        for error in errors {
+            let Exit::Failed(failure) = exit_of(error, &entry(), Phase::Instantiate) else { panic!("a failure") };
+            assert!(failure.message.contains("`vm.max_map_count`"), "{failure:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use wasmtime::component::{self, ComponentExportIndex};
 use wasmtime::{Engine, InstancePre, Store};
 
 use super::exports::{INITIALIZE, START};
-use super::failure::{Phase, exit_of};
+use super::failure::{Phase, TRANSFER_BYTES_MAX, exit_of};
 use super::fiber::{self, Fiber, WallTime};
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
@@ -72,6 +72,7 @@ impl Program {
         let wasi = WasiState::new(config, Arc::clone(&birth.reactor));
         let mut store = Store::new(&self.engine, State::new(wasi, clock));
         store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(TRANSFER_BYTES_MAX);
         fiber::slice(&mut store, wall);
         let exit = self.call(&mut store, &birth.input).await;
         // What the guest holds is gone, then what it wrote is out, then its exit is known. A reader that has gone is the
