@@ -5,6 +5,8 @@
 mod fields;
 /// Every guest of the fixtures, each function of it.
 mod guests;
+/// Ends in every state, and what a guest may do to the stack below it.
+mod ends;
 /// Which room may import which.
 mod layering;
 /// The YAML of the mission as one application.
