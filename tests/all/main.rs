@@ -1,12 +1,12 @@
 //! The integration tests: one binary, so that wasmtime is linked once. A test belongs to the module whose promise it
 //! checks.
 
+/// Ends in every state, and what a guest may do to the stack below it.
+mod ends;
 /// Every configuration field and the effect it has.
 mod fields;
 /// Every guest of the fixtures, each function of it.
 mod guests;
-/// Ends in every state, and what a guest may do to the stack below it.
-mod ends;
 /// Which room may import which.
 mod layering;
 /// The YAML of the mission as one application.
