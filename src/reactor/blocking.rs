@@ -315,7 +315,9 @@ impl Shared {
         let mut woken = Vec::new();
         while let Some(job) = self.next_job(&mut woken) {
             woken.drain(..).for_each(Waker::wake);
-            job.run(&self);
+            // A panic of the call itself is its result. What is left are drops of captures and of results that nobody
+            // wants: a thread that such a panic took would be counted for ever.
+            let _ = catch_unwind(AssertUnwindSafe(|| job.run(&self)));
         }
     }
 

@@ -87,6 +87,29 @@ fn a_panic_is_an_error_and_the_thread_goes_on() {
 }
 
 #[test]
+fn a_result_that_panics_when_it_is_dropped_costs_no_thread() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("a result of the test");
+        }
+    }
+    let pool = pool(1, 1, 0);
+    let gate = Arc::new(Gate::default());
+    let pass = Arc::clone(&gate);
+    let mut abandoned = pool.run(move || {
+        pass.pass();
+        Bad
+    });
+    assert!(poll_once(&mut abandoned, Waker::noop()).is_pending());
+    wait_until(|| pool.stats().running == 1);
+    drop(abandoned);
+    gate.open();
+    assert_eq!(wait(&mut pool.run(|| 3)).unwrap(), 3);
+    assert_eq!(pool.stats().threads, 1);
+}
+
+#[test]
 fn threads_and_queue_are_bounded_and_the_rest_waits_in_order() {
     let pool = pool(2, 3, 0);
     let gate = Arc::new(Gate::default());
