@@ -286,18 +286,22 @@ impl Host {
             cell.cancel("host shutdown");
         }
         let mut terminated = Vec::new();
+        let mut has_ended = true;
         // A grace beyond the clock's end is one without an end.
         if !self.table.wait_empty(Instant::now().checked_add(grace)) {
             terminated = self.terminate_all();
             let deadline = Instant::now() + FORCED_END_WAIT;
-            while Instant::now() < deadline {
+            has_ended = false;
+            while !has_ended && Instant::now() < deadline {
                 tick();
-                if self.table.wait_empty(Some(deadline.min(Instant::now() + FORCED_END_TICK))) {
-                    break;
-                }
+                has_ended = self.table.wait_empty(Some(deadline.min(Instant::now() + FORCED_END_TICK)));
             }
         }
-        if let Err(error) = machinery.scheduler.shutdown() {
+        if !has_ended {
+            // Host code that blocks its worker: who waits for it may wait for ever. No word in the log, which may be what it
+            // is blocked on; the caller has the list.
+            machinery.scheduler.stop();
+        } else if let Err(error) = machinery.scheduler.shutdown() {
             // Unreachable: this is no worker. A host that keeps its workers is better than a panic.
             tracing::error!(host = %self.id, %error, "the workers were not stopped");
         }
@@ -312,8 +316,8 @@ impl Host {
     }
 }
 
-/// How long a shutdown waits for processes that were ended by force: a guest is stopped at its next tick, only a bulk
-/// memory operation of the engine can hold it longer.
+/// How long a shutdown waits for processes that were ended by force: a guest is stopped at its next tick, only host
+/// code can hold it longer, a bulk memory operation or a write that nobody reads. The workers are left to themselves then.
 const FORCED_END_WAIT: Duration = Duration::from_secs(5);
 
 /// How often computing guests are asked to look up while their end is waited for.

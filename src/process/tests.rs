@@ -402,3 +402,19 @@ fn a_shutdown_on_a_worker_waits_for_nothing_and_ends_everybody() {
     assert!(manager.spawn(Start::new(id("app:native"), id("app:host"))).is_err());
     assert!(shared.dropped.load(Ordering::SeqCst));
 }
+
+#[test]
+fn a_step_that_never_ends_does_not_hold_a_shutdown_for_ever() {
+    let open = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&open);
+    let world = world(move |_, _| {
+        until(|| gate.load(Ordering::SeqCst));
+        Progress::Blocked
+    });
+    let stuck = world.spawn();
+    world.await_steps(1);
+    assert_eq!(world.manager.shutdown(Duration::ZERO, &|| ()), [stuck.pid().clone()]);
+    assert_eq!(stuck.exit(), None, "it is still inside its step");
+    open.store(true, Ordering::SeqCst);
+    assert_eq!(wait(&stuck), Exit::Terminated);
+}

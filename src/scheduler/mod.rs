@@ -120,6 +120,12 @@ impl Scheduler {
         Ok(())
     }
 
+    /// As [`Scheduler::shutdown`], but returns at once: each worker stops in its own time. For a worker whose step may
+    /// never end, and for callers that may not wait.
+    pub fn stop(&self) {
+        self.0.shared.stop();
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }
