@@ -1,9 +1,15 @@
 //! Logs: where they go, which ones, and when nobody wants them.
+//!
+//! Lines are handed to a thread of their own: guests log from inside their steps, and no worker may wait for whoever reads
+//! stderr.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -22,15 +28,32 @@ pub(super) enum Audience {
     Command,
 }
 
-/// Switches the log off while a terminal belongs to a process (`hide_logs`).
-#[derive(Clone, Default)]
-pub(super) struct LogSwitch(Arc<AtomicBool>);
+/// Lines that wait for a slow reader of stderr. Beyond it lines are left out, counted, and the count told at the end.
+const WAITING_LINES_MAX: usize = 16 * 1024;
 
-impl LogSwitch {
-    /// Hides every line from now on.
+/// The thread that writes lines; the README names it.
+const THREAD: &str = "wippy-log";
+
+/// The log of this program, from its installation to its end.
+#[derive(Default)]
+pub(super) struct Log {
+    hidden: Arc<AtomicBool>,
+    /// What ends the thread with the lines that wait, and what it had to leave out; none while nobody wants a log.
+    thread: Option<(WorkerGuard, ErrorCounter)>,
+}
+
+impl Log {
+    /// Hides every line from now on: the terminal belongs to a process (`hide_logs`).
     pub(super) fn hide(&self) {
         // Relaxed: a line more or less at the border is nobody's loss.
-        self.0.store(true, Ordering::Relaxed);
+        self.hidden.store(true, Ordering::Relaxed);
+    }
+
+    /// Writes what waits, as far as somebody reads, and says how many lines were left out.
+    pub(super) fn finish(self) -> usize {
+        let Some((guard, left_out)) = self.thread else { return 0 };
+        drop(guard);
+        left_out.dropped_lines()
     }
 }
 
@@ -41,21 +64,33 @@ impl LogSwitch {
 ///
 /// # Errors
 /// The filter variable can't be read as a filter.
-pub(super) fn install(global: &Global, audience: Audience, configured: Option<i64>) -> Result<LogSwitch, CommandError> {
-    let switch = LogSwitch::default();
+pub(super) fn install(global: &Global, audience: Audience, configured: Option<i64>) -> Result<Log, CommandError> {
     let variable = std::env::var(FILTER_VARIABLE).ok();
-    let Some(filter) = filter(global, audience, configured, variable.as_deref())? else { return Ok(switch) };
+    let Some(filter) = filter(global, audience, configured, variable.as_deref())? else { return Ok(Log::default()) };
     let ansi = global.console || wants_color(global.color, io::stderr().is_terminal());
+    // A descriptor of its own: a write that waits must not hold the lock of the standard one.
+    let stderr = io::stderr()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(File::from)
+        .map_err(|error| CommandError::failed(format!("the log can't be opened: {error}")))?;
+    let (lines, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(WAITING_LINES_MAX)
+        .lossy(true)
+        .thread_name(THREAD)
+        .finish(stderr);
+    let hidden = Arc::<AtomicBool>::default();
+    let log = Log { hidden: hidden.clone(), thread: Some((guard, lines.error_counter())) };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(ansi && global.color != Color::Never)
         // A stderr that nobody reads any more is no reason to panic.
         .log_internal_errors(false)
-        .with_writer(SwitchedStderr(switch.clone()))
+        .with_writer(Switched { hidden, lines })
         .finish();
     // An embedder's subscriber would be first; this program has none.
     let _ = tracing::subscriber::set_global_default(subscriber);
-    Ok(switch)
+    Ok(log)
 }
 
 /// What passes; `None` is silence. The target `guest` has what processes without a terminal print; other crates than
@@ -107,15 +142,18 @@ pub(super) fn wants_color(choice: Color, is_terminal: bool) -> bool {
     }
 }
 
-/// Stderr, or nothing while the log is hidden.
-struct SwitchedStderr(LogSwitch);
+/// The log's thread, or nothing while the log is hidden.
+struct Switched {
+    hidden: Arc<AtomicBool>,
+    lines: NonBlocking,
+}
 
-impl<'a> MakeWriter<'a> for SwitchedStderr {
+impl<'a> MakeWriter<'a> for Switched {
     type Writer = Box<dyn Write>;
 
     fn make_writer(&'a self) -> Self::Writer {
         // Relaxed, as in `hide`.
-        if self.0.0.load(Ordering::Relaxed) { Box::new(io::sink()) } else { Box::new(io::stderr()) }
+        if self.hidden.load(Ordering::Relaxed) { Box::new(io::sink()) } else { Box::new(self.lines.clone()) }
     }
 }
 

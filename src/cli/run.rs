@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::args::{Global, RunArgs, RunCommand};
 use super::exit::{self, USAGE};
 use super::list;
-use super::log::{self, Audience, LogSwitch};
+use super::log::{self, Audience, Log};
 use super::progress::LoadBar;
 use super::report::{CommandError, Terminal};
 use super::signal::{Alarm, Signal};
@@ -17,6 +17,9 @@ use crate::suggest::near_miss;
 
 /// A command that does not end within this time after a signal makes us say what we wait for.
 const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a process that was ended by force may take: a guest looks up at its next tick.
+const FORCED_END_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result<u8, CommandError> {
     match (&args.list, &args.exec) {
@@ -31,7 +34,7 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
     // The files alone say whether there is such a command, so a slip is told before anything is compiled.
     let loaded = registry::load(&global.load_options());
     let audience = if wanted == Wanted::Services { Audience::Services } else { Audience::Command };
-    let switch = log::install(global, audience, loaded.registry.config().min_log_level())?;
+    let log = log::install(global, audience, loaded.registry.config().min_log_level())?;
     let start = match (&wanted, loaded.diagnostics.has_errors()) {
         // What is wrong comes first, with what compiling finds.
         (_, true) | (Wanted::Services, _) => None,
@@ -45,10 +48,15 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
         terminal.problems(runtime.warnings());
     }
     let alarm = Alarm::install().map_err(|error| system(&error))?;
-    match start {
+    let code = match start {
         None => services(&runtime, &alarm, terminal),
-        Some((entry, host)) => command(&runtime, &alarm, terminal, &switch, Job { entry, host, words: wanted.words() }),
+        Some((entry, host)) => command(&runtime, &alarm, terminal, &log, Job { entry, host, words: wanted.words() }),
+    };
+    let left_out = log.finish();
+    if left_out > 0 {
+        terminal.err(&format!("{left_out} lines of the log were left out: they came faster than they were read\n"));
     }
+    code
 }
 
 /// The builder of the application that the command line names.
@@ -210,19 +218,13 @@ struct Job<'a> {
     words: &'a [String],
 }
 
-fn command(
-    runtime: &Runtime,
-    alarm: &Alarm,
-    terminal: Terminal,
-    switch: &LogSwitch,
-    job: Job<'_>,
-) -> Result<u8, CommandError> {
+fn command(runtime: &Runtime, alarm: &Alarm, terminal: Terminal, log: &Log, job: Job<'_>) -> Result<u8, CommandError> {
     let program = runtime.manager().program(&job.entry).map_err(|_| not_served(&job.entry, runtime.registry()))?;
     let style = program.result_style();
     let input =
         program.read_arguments(job.words).map_err(|error| CommandError::usage(format!("`{}`: {error}", job.entry)))?;
     if hides_logs(&job.host, runtime.registry()) {
-        switch.hide();
+        log.hide();
     }
     let bell = alarm.bell().map_err(|error| system(&error))?;
     let start = Start::new(job.entry.clone(), job.host).input(input).watch(move |_: &_, _: &_| bell.ring());
@@ -267,6 +269,10 @@ fn until_its_end(
             process.cancel(signal.name());
             ending = Some(Ending::new(signal, grace));
         }
+        if ending.as_ref().is_some_and(Ending::is_hopeless) {
+            terminal.err(&format!("`{}` did not end by force either and is left behind\n", process.entry()));
+            return Ok(Exit::Terminated);
+        }
         let wait = ending.as_mut().and_then(|ending| ending.look(process, terminal));
         alarm.wait(wait).map_err(|error| system(&error))?;
     }
@@ -280,6 +286,8 @@ struct Ending {
     notice: Option<Instant>,
     /// When to use force; `None` once it was used.
     force: Option<Instant>,
+    /// When to leave a process behind that force does not end; set once it was used.
+    leave: Option<Instant>,
 }
 
 impl Ending {
@@ -287,7 +295,7 @@ impl Ending {
         let now = Instant::now();
         let notice = (grace > IMPATIENCE).then(|| now + IMPATIENCE);
         // A grace beyond the clock's end is one without an end.
-        Self { signal, grace, notice, force: now.checked_add(grace) }
+        Self { signal, grace, notice, force: now.checked_add(grace), leave: None }
     }
 
     /// Does what is due and says how long to wait for the next.
@@ -305,10 +313,16 @@ impl Ending {
         }
         if self.force.is_some_and(|at| at <= now) {
             self.force = None;
+            self.leave = now.checked_add(FORCED_END_WAIT);
             process.terminate();
         }
-        let next = [self.notice, self.force].into_iter().flatten().min()?;
+        let next = [self.notice, self.force, self.leave].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(now))
+    }
+
+    /// Whether force had its time and did not end the process: host code holds its worker.
+    fn is_hopeless(&self) -> bool {
+        self.leave.is_some_and(|at| at <= Instant::now())
     }
 }
 

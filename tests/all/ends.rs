@@ -130,6 +130,21 @@ fn a_guest_whose_output_nobody_reads_is_ended_by_a_signal() {
 }
 
 #[test]
+fn a_guest_whose_log_nobody_reads_holds_no_worker() {
+    let chatty =
+        format!(r#"(module {WRITER} (func (export "_start") (loop $more (call $line (i32.const 1)) (br $more))))"#);
+    let app = app(&chatty, "_start");
+    let options = ["--host", "ends:processes", "-v", "--set", "shutdown.timeout=50ms"];
+    let mut program = Running::start(run(app.path(), &options).stderr(Stdio::piped()));
+    let mut log = program.child().stderr.take().expect("a pipe");
+    let mut first = [0; 5];
+    log.read_exact(&mut first).expect("it logs");
+    // Nobody reads on. A worker that waited for that could not be ended, by force or otherwise.
+    assert_eq!(end(program), Some(143));
+    drop(log);
+}
+
+#[test]
 fn force_ends_a_start_function() {
     let spinner = r#"(module (func $spin (loop $more (br $more))) (func (export "run")) (start $spin))"#;
     let app = app(spinner, "run");

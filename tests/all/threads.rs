@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Every kind of thread that a program of ours may have, by the beginning of its name. The README lists the same.
-const DOCUMENTED: &[&str] = &["wippy", "wippy-w", "wippy-ticker", "wippy-blocking", "wippy-load", "wippy-cache"];
+const DOCUMENTED: &[&str] =
+    &["wippy", "wippy-w", "wippy-ticker", "wippy-blocking", "wippy-load", "wippy-cache", "wippy-log"];
 
 fn is_documented(name: &str) -> bool {
     // Linux keeps fifteen bytes of a name.
@@ -48,10 +49,12 @@ fn a_program_with_wasi_guests_has_only_documented_threads() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_wippy"))
         .arg("-C")
         .arg(app)
+        .arg("-v")
         .args(["run", "command", "--time", "--random", "--cat"])
         .env("XDG_CACHE_HOME", cache.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the program");
     let mut input = child.stdin.take().expect("a pipe");
@@ -63,7 +66,9 @@ fn a_program_with_wasi_guests_has_only_documented_threads() {
     let (names, epolls) = (thread_names(child.id()), epoll_instances(child.id()));
     let strangers: Vec<_> = names.iter().filter(|name| !is_documented(name)).collect();
     assert!(strangers.is_empty(), "undocumented threads {strangers:?} among {names:?}");
-    assert!(names.iter().any(|name| name.starts_with("wippy-w")), "it has a worker: {names:?}");
+    for expected in ["wippy-w", "wippy-log"] {
+        assert!(names.iter().any(|name| name.starts_with(expected)), "{expected} is missing: {names:?}");
+    }
     assert_eq!(epolls.len(), 1, "one host, one reactor, and nobody else's: {epolls:?}");
     drop(input);
     assert!(child.wait().unwrap().success());
