@@ -263,14 +263,15 @@ impl Host {
         }
     }
 
-    /// Stops the host: no new process, cancel for all, force for what is left after `grace`, then the workers.
+    /// Stops the host: no new process, cancel for all, force for what is left at `deadline`, then the workers. Without
+    /// a deadline the wait has no end.
     ///
     /// `tick` has computing guests look up: a forced end must not wait for a clock that stands still. Returns the
     /// processes that had to be terminated.
     ///
     /// On a worker, which may not wait, everybody is terminated at once and ends after this has returned; the workers stop
     /// when the host is dropped.
-    pub(crate) fn shutdown(&self, grace: Duration, tick: &dyn Fn()) -> Vec<Pid> {
+    pub(crate) fn shutdown(&self, deadline: Option<Instant>, tick: &dyn Fn()) -> Vec<Pid> {
         // Release, with the Acquire loads in `spawn` and `machinery`; the lock is passed once, so that a start that was
         // under way is over.
         self.closing.store(true, Ordering::Release);
@@ -287,8 +288,7 @@ impl Host {
         }
         let mut terminated = Vec::new();
         let mut has_ended = true;
-        // A grace beyond the clock's end is one without an end.
-        if !self.table.wait_empty(Instant::now().checked_add(grace)) {
+        if !self.table.wait_empty(deadline) {
             terminated = self.terminate_all();
             let deadline = Instant::now() + FORCED_END_WAIT;
             has_ended = false;

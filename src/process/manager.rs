@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
@@ -207,10 +207,13 @@ impl Manager {
         self.hosts.values()
     }
 
-    /// Stops every host, terminal hosts last, in reverse order of declaration; returns what had to be terminated.
+    /// Stops every host, terminal hosts last, in reverse order of declaration; returns what had to be terminated. The
+    /// grace is one for all of them together.
     pub(crate) fn shutdown(&self, grace: Duration, tick: &dyn Fn()) -> Vec<Pid> {
         let (terminals, processes): (Vec<_>, Vec<_>) =
             self.hosts.values().rev().partition(|host| host.kind() == HostKind::Terminal);
-        processes.into_iter().chain(terminals).flat_map(|host| host.shutdown(grace, tick)).collect()
+        // A grace beyond the clock's end is one without an end.
+        let deadline = Instant::now().checked_add(grace);
+        processes.into_iter().chain(terminals).flat_map(|host| host.shutdown(deadline, tick)).collect()
     }
 }
