@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 
 use super::EnvError;
 use super::dotenv::{self, Document};
+use crate::reactor::assert_may_block;
 use crate::registry::{EntryId, EnvStorageFile};
 
 /// The largest file that is read: a thousand long values.
@@ -88,6 +89,7 @@ fn read(id: &EntryId, spec: &EnvStorageFile, shown: &Path) -> Result<Document, E
 
 /// The text of a regular file within the bound; `None` for any other.
 fn read_text(path: &Path) -> io::Result<Option<String>> {
+    assert_may_block();
     // Non-blocking: opening a FIFO without writer returns.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
@@ -120,6 +122,7 @@ fn replace(spec: &EnvStorageFile, text: &str) -> io::Result<()> {
 }
 
 fn write_new(new: &Path, mode: u32, old: &Path, text: &str) -> io::Result<()> {
+    assert_may_block();
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(new)?;
     // A file that somebody protected stays protected.
     if let Ok(metadata) = std::fs::metadata(old) {

@@ -21,6 +21,7 @@ mod alarm;
 mod blocking;
 mod clock;
 mod drive;
+mod guard;
 mod queue;
 mod source;
 mod timer;
@@ -37,6 +38,7 @@ pub use blocking::{
 };
 pub use clock::{Clock, ClockError, HOOKS_MAX, Instant};
 pub use drive::{EVENTS_PER_TURN, TIMERS_PER_TURN};
+pub use guard::assert_may_block;
 pub use mio::event::Source;
 pub use source::{FdSource, Interest, ReactorClosed, Ready, Registration};
 pub use timer::Sleep;

@@ -28,6 +28,7 @@ use rustix::fs::OFlags;
 
 pub use error::{FileKind, Similar, VolumeError};
 
+use crate::reactor::assert_may_block;
 use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, FsDirectory, Registry, Severity, Spec};
 use crate::suggest;
 
@@ -222,6 +223,7 @@ impl Volume {
     }
 
     fn read_at_most(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, VolumeError> {
+        assert_may_block();
         let volume = || self.inner.id.clone();
         let shown = || format!("/{}", path.trim_start_matches('/'));
         if !self.access().read {

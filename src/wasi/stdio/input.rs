@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::detached::run_detached;
 use super::{Input, StreamFailure, Wakers};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, assert_may_block};
 
 /// How many bytes one read of the system asks for.
 const READ_BYTES: usize = 16 * 1024;
@@ -164,6 +164,7 @@ impl Shared {
 
     /// One read of the system. Runs on the blocking pool.
     fn read_once(&self) {
+        assert_may_block();
         let mut buffer = vec![0; READ_BYTES];
         let mut reader = self.reader.lock();
         let read = loop {

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use super::detached::run_detached;
 use super::lines::LINE_BYTES_MAX;
 use super::{Output, StreamFailure, Wakers};
-use crate::reactor::{BlockingError, Reactor};
+use crate::reactor::{BlockingError, Reactor, assert_may_block};
 
 /// How many bytes wait for a slow reader before writers wait too. A pipe holds as much again.
 pub const QUEUE_BYTES_MAX: usize = 64 * 1024;
@@ -314,6 +314,7 @@ impl Shared {
 
     /// Writes until the queue is empty. Runs on the blocking pool.
     fn write_all(&self) {
+        assert_may_block();
         let mut writers = self.writers.lock();
         loop {
             let mut queue = self.queue.lock();
