@@ -332,6 +332,38 @@ impl<S: Source> Registration<S> {
         self.poll_with(Direction::Write, context, write)
     }
 
+    /// Calls `read` now, whether or not an event came; `WouldBlock` of it takes back what earlier events said, and the next
+    /// event wakes who waits. What is ready before the first event is had without waiting for it.
+    ///
+    /// # Errors
+    /// Those of `read`, except interruptions, after which it is called again.
+    pub fn try_read_with<R>(&self, read: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
+        self.try_with(Direction::Read, read)
+    }
+
+    /// [`Registration::try_read_with`] for writing.
+    ///
+    /// # Errors
+    /// Those of `write`, except interruptions, after which it is called again.
+    pub fn try_write_with<R>(&self, write: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
+        self.try_with(Direction::Write, write)
+    }
+
+    fn try_with<R>(&self, direction: Direction, mut operation: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
+        // Before the attempt: an event that comes during it stays.
+        let ready = Ready { events: self.shared.sides.lock()[direction as usize].events };
+        loop {
+            match operation(&self.source) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.clear_ready(direction, ready);
+                    return Err(error);
+                }
+                result => return result,
+            }
+        }
+    }
+
     fn poll_with<R>(
         &self,
         direction: Direction,

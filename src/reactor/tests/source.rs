@@ -68,6 +68,36 @@ fn the_end_of_the_other_side_makes_both_directions_ready() {
 }
 
 #[test]
+fn an_attempt_needs_no_event_and_takes_back_what_is_used_up() {
+    within_limit(|| {
+        let reactor = real();
+        let (here, mut there) = pair();
+        let socket = reactor.register(FdSource(here), Interest::Read).unwrap();
+        let read = || socket.try_read_with(|socket| (&socket.0).read(&mut [0; 8]));
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(read().unwrap_err().kind(), ErrorKind::WouldBlock);
+        there.write_all(b"1").unwrap();
+        assert_eq!(read().unwrap(), 1, "before any turn of the reactor");
+        there.write_all(b"2").unwrap();
+        reactor.park(None);
+        assert_eq!(read().unwrap(), 1);
+        assert!(socket.poll_read_ready(&mut context).is_ready(), "nobody has seen the end of it");
+        assert_eq!(read().unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(socket.poll_read_ready(&mut context).is_pending());
+        // An event that comes during the attempt is not of what the attempt found.
+        let mut attempts = 0;
+        let raced = socket.try_read_with(|_| {
+            attempts += 1;
+            there.write_all(b"3").unwrap();
+            reactor.park(None);
+            io::Result::<()>::Err(ErrorKind::WouldBlock.into())
+        });
+        assert_eq!((raced.unwrap_err().kind(), attempts), (ErrorKind::WouldBlock, 1));
+        assert!(socket.poll_read_ready(&mut context).is_ready(), "the event was lost");
+    });
+}
+
+#[test]
 fn a_regular_file_and_a_second_registration_are_refused() {
     let reactor = real();
     let file = tempfile::tempfile().unwrap();
