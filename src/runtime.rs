@@ -12,6 +12,7 @@ use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry, Spec};
 use crate::scheduler::{Scheduler, Ticker};
 use crate::volume::Volumes;
+use crate::wasi::{Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
 
 pub use crate::wasm::Progress;
@@ -25,7 +26,7 @@ const FIRST_PROCESS: u64 = 1;
 /// What a [`Runtime`] is made of; see [`Runtime::builder`].
 ///
 /// Defaults: the application in the current folder, compiled code cached on disk, the real clock, as many workers a host
-/// as its entry says.
+/// as its entry says, names of the network looked up by the system.
 #[derive(Clone)]
 pub struct RuntimeBuilder {
     application: Application,
@@ -33,6 +34,7 @@ pub struct RuntimeBuilder {
     clock: Clock,
     workers: Option<usize>,
     progress: Option<Arc<dyn Progress>>,
+    resolver: Arc<dyn Resolver>,
 }
 
 /// Where the application comes from.
@@ -117,6 +119,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Who finds the addresses of names for guests; shared by all of them.
+    #[must_use]
+    pub fn resolver(mut self, resolver: Arc<dyn Resolver>) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
     /// Who is told how loading goes on.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
@@ -165,7 +174,12 @@ impl RuntimeBuilder {
         if let Some(error) = uncached {
             tracing::warn!(%error, "compiled code is not cached");
         }
-        let sources = wasm::Sources { registry: &registry, volumes: &volumes, environment: &Arc::new(environment) };
+        let sources = wasm::Sources {
+            registry: &registry,
+            volumes: &volumes,
+            environment: &Arc::new(environment),
+            resolver: &self.resolver,
+        };
         let (programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
         let plan = HostPlan { clock: self.clock, workers: self.workers };
@@ -251,6 +265,7 @@ impl Runtime {
             clock: Clock::real(),
             workers: None,
             progress: None,
+            resolver: Arc::new(SystemResolver::default()),
         }
     }
 

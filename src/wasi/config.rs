@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::network::NetworkPolicy;
 use super::profile::ProfileSet;
+use super::resolver::{NoResolver, Resolver};
 use super::stdio::{Discard, EmptyInput, Input, Output};
 
 /// What one process gets from the host. The default gives it nothing: no arguments, no environment, an empty input,
-/// discarded output, no mounts, no profiles.
+/// discarded output, no mounts, no profiles, no names; no network either, since no profile brings it.
 ///
 /// Cloning is cheap; what processes of one entry have in common is shared.
 ///
@@ -34,6 +36,10 @@ pub struct WasiConfig {
     pub stderr: Arc<dyn Output>,
     /// The directories the guest sees, in the order of their guest paths.
     pub mounts: Arc<[Mount]>,
+    /// Who the guest may talk to, where it may talk at all.
+    pub network: Arc<NetworkPolicy>,
+    /// Who finds the addresses of names for it.
+    pub resolver: Arc<dyn Resolver>,
     /// What the entry lists under `imports`.
     pub profiles: ProfileSet,
 }
@@ -49,6 +55,8 @@ impl Default for WasiConfig {
             stdout: Arc::new(Discard),
             stderr: Arc::new(Discard),
             mounts: Arc::from([]),
+            network: Arc::default(),
+            resolver: Arc::new(NoResolver),
             profiles: ProfileSet::EMPTY,
         }
     }
@@ -63,6 +71,7 @@ impl std::fmt::Debug for WasiConfig {
             .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("cwd", &self.cwd)
             .field("mounts", &self.mounts)
+            .field("network", &self.network)
             .field("profiles", &self.profiles)
             .finish_non_exhaustive()
     }

@@ -22,9 +22,11 @@ mod config;
 mod error;
 mod filesystem;
 mod linker;
+mod network;
 mod preview1;
 mod profile;
 mod random;
+mod resolver;
 mod state;
 mod stdio;
 mod stub;
@@ -39,9 +41,14 @@ mod tests;
 pub use config::{Mount, WasiConfig};
 pub use error::{GuestExit, NoMemory, NotServed, UnlistedImport};
 pub use linker::add_to_linker;
+pub(crate) use network::RULE_FORMS;
+pub use network::{NameCheck, NetworkPolicy, Rule, RuleError};
 pub use preview1::add_preview1;
 pub use profile::{Profile, ProfileSet, UnknownImport, profile_of_interface};
 pub(crate) use state::RESOURCES_MAX;
+pub use resolver::{
+    ABANDONED_LOOKUPS_MAX, LOOKUPS_MAX, LOOKUPS_QUEUED_MAX, Lookup, NoResolver, ResolveError, Resolver, SystemResolver,
+};
 pub use state::{WasiState, WasiUsage, WasiView};
 pub use stdio::{
     BytesInput, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput, QUEUE_BYTES_MAX,

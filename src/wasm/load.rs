@@ -23,7 +23,7 @@ use crate::env::Environment;
 use crate::process;
 use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Hash, Registry, Severity, Spec, WasmSpec};
 use crate::volume::Volumes;
-use crate::wasi::{self, Profile, ProfileSet};
+use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, RULE_FORMS, Resolver, Rule};
 
 /// Is told how loading goes on. Called from several threads.
 pub trait Progress: Send + Sync {
@@ -40,6 +40,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) volumes: &'a Volumes,
     pub(crate) environment: &'a Arc<Environment>,
+    pub(crate) resolver: &'a Arc<dyn Resolver>,
 }
 
 /// Where relative paths of a guest start when its entry does not say.
@@ -268,6 +269,7 @@ fn link(
 ) -> (Option<Arc<dyn process::Program>>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let profiles = read_imports(entry, spec, &mut problems);
+    let network = Arc::new(read_network(entry, spec, &mut problems));
     let target = match binary {
         Binary::NoVolume => None,
         Binary::Refused(problem) => {
@@ -297,6 +299,8 @@ fn link(
             env: spec.wasi.env.clone(),
             environment: Arc::clone(sources.environment),
             streams: Arc::clone(streams),
+            network,
+            resolver: Arc::clone(sources.resolver),
         };
         let program = Program {
             entry: entry.id().clone(),
@@ -324,6 +328,31 @@ fn read_imports(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) 
         }
     }
     profiles
+}
+
+/// The rules of `wasi.network`; those that can't be read are told and left out, and the entry with them.
+fn read_network(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) -> NetworkPolicy {
+    let Some(rules) = &spec.wasi.network else { return NetworkPolicy::default() };
+    let mut read = |list: &str, texts: &[String]| {
+        let mut rules = Vec::new();
+        for (at, text) in texts.iter().enumerate() {
+            match Rule::parse(text) {
+                Ok(rule) => rules.push(rule),
+                Err(error) => {
+                    let place = ["wasi", "network", list, &at.to_string()];
+                    let mut problem = entry.problem(Severity::Error, "bad-network-rule", &place, error.to_string());
+                    problem = match &error.suggestion {
+                        Some(meant) => problem.help(format!("did you mean `{meant}`?")),
+                        None => problem.expected(RULE_FORMS),
+                    };
+                    problems.push(problem);
+                }
+            }
+        }
+        rules
+    };
+    let allow = rules.allow.as_ref().map(|allow| read("allow", allow));
+    NetworkPolicy::new(allow, read("deny", &rules.deny))
 }
 
 /// Wippy's rule: a core module can't list what only components can import.

@@ -15,7 +15,9 @@ use crate::env::{EnvError, Environment};
 use crate::process::{self, ArgumentError, Birth, Exit, Failure, FailureKind, Payload, Process, ResultStyle, Stdio};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, WasiEnv};
-use crate::wasi::{GuestExit, Lines, ProfileSet, ProgramInput, Terminal, WasiConfig, WasiState};
+use crate::wasi::{
+    GuestExit, Lines, NetworkPolicy, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig, WasiState,
+};
 
 /// What a process of this entry calls.
 pub(super) enum Target {
@@ -48,6 +50,8 @@ pub(super) struct Surroundings {
     pub(super) env: Vec<WasiEnv>,
     pub(super) environment: Arc<Environment>,
     pub(super) streams: Arc<ProgramStreams>,
+    pub(super) network: Arc<NetworkPolicy>,
+    pub(super) resolver: Arc<dyn Resolver>,
 }
 
 /// The standard streams of this program, shared by all processes that have them: one queue of output, one buffer of
@@ -174,6 +178,8 @@ impl Program {
             args: args.into(),
             env: env.into(),
             cwd: Some(Arc::clone(&self.surroundings.cwd)),
+            network: Arc::clone(&self.surroundings.network),
+            resolver: Arc::clone(&self.surroundings.resolver),
             profiles: self.profiles,
             ..WasiConfig::default()
         };
