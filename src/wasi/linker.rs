@@ -73,14 +73,9 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) ->
                 random::insecure::add_to_linker::<T, State>(linker, T::wasi)?;
                 random::insecure_seed::add_to_linker::<T, State>(linker, T::wasi)?;
             }
+            Profile::Sockets => super::sockets::add_to_linker(linker)?,
             // Linked above, for core modules, by another room, or not served yet.
-            Profile::Io
-            | Profile::Poll
-            | Profile::Filesystem
-            | Profile::Sockets
-            | Profile::Http
-            | Profile::Preview1
-            | Profile::Funcs => {}
+            Profile::Io | Profile::Poll | Profile::Filesystem | Profile::Http | Profile::Preview1 | Profile::Funcs => {}
         }
     }
     Ok(())

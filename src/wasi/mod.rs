@@ -27,6 +27,7 @@ mod preview1;
 mod profile;
 mod random;
 mod resolver;
+mod sockets;
 mod state;
 mod stdio;
 mod stub;

@@ -8,6 +8,7 @@ use wasmtime::component::ResourceTable;
 use super::config::WasiConfig;
 use super::preview1::Descriptors;
 use super::random::Generators;
+use super::sockets::KnownAddresses;
 use super::stdio::StreamFailure;
 use crate::reactor::Reactor;
 
@@ -46,6 +47,8 @@ pub struct WasiState {
     pub(super) usage: Arc<WasiUsage>,
     /// Made at the first request.
     pub(super) generators: Option<Generators>,
+    /// By which names the guest found which addresses.
+    pub(super) known_addresses: KnownAddresses,
     /// What preview 1 knows as file descriptors.
     pub(super) descriptors: Descriptors,
 }
@@ -62,6 +65,7 @@ impl WasiState {
             reactor,
             usage: Arc::default(),
             generators: None,
+            known_addresses: KnownAddresses::default(),
             descriptors: Descriptors::default(),
         }
     }

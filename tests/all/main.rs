@@ -13,6 +13,8 @@ mod layering;
 mod mission;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
+/// TCP, UDP, names and rules of the network.
+mod sockets;
 /// Which threads a running program has.
 mod threads;
 
