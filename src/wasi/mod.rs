@@ -46,10 +46,10 @@ pub(crate) use network::RULE_FORMS;
 pub use network::{NameCheck, NetworkPolicy, Rule, RuleError};
 pub use preview1::add_preview1;
 pub use profile::{Profile, ProfileSet, UnknownImport, profile_of_interface};
-pub(crate) use state::RESOURCES_MAX;
 pub use resolver::{
     ABANDONED_LOOKUPS_MAX, LOOKUPS_MAX, LOOKUPS_QUEUED_MAX, Lookup, NoResolver, ResolveError, Resolver, SystemResolver,
 };
+pub(crate) use state::RESOURCES_MAX;
 pub use state::{WasiState, WasiUsage, WasiView};
 pub use stdio::{
     BytesInput, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput, QUEUE_BYTES_MAX,

@@ -80,11 +80,14 @@ pub struct SystemResolver {
 
 impl Default for SystemResolver {
     fn default() -> SystemResolver {
-        let mut config = BlockingConfig::default();
-        config.threads_max = LOOKUPS_MAX;
-        config.queue_max = LOOKUPS_QUEUED_MAX;
-        config.abandoned_jobs_max = ABANDONED_LOOKUPS_MAX;
-        SystemResolver { pool: BlockingPool::new(config) }
+        SystemResolver {
+            pool: BlockingPool::new(BlockingConfig {
+                threads_max: LOOKUPS_MAX,
+                queue_max: LOOKUPS_QUEUED_MAX,
+                abandoned_jobs_max: ABANDONED_LOOKUPS_MAX,
+                ..BlockingConfig::default()
+            }),
+        }
     }
 }
 

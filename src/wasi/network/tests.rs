@@ -10,10 +10,14 @@ fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+/// A list of rules, when it is written.
+type Texts = &'static [&'static str];
+
 #[test]
 fn rules_decide_about_addresses() {
-    let cases: &[(Option<&[&str]>, &[&str], &str, &[&str], bool)] = &[
-        // allow, deny, address, names it was found by, may the guest talk to it
+    // allow, deny, address, names it was found by, may the guest talk to it
+    type Case = (Option<Texts>, Texts, &'static str, Texts, bool);
+    let cases: &[Case] = &[
         (None, &[], "203.0.113.1:80", &[], true),
         (None, &["203.0.113.0/24"], "203.0.113.1:80", &[], false),
         (None, &["203.0.113.0/24"], "203.0.114.1:80", &[], true),
@@ -61,7 +65,9 @@ fn rules_decide_about_addresses() {
 
 #[test]
 fn names_are_matched_before_anybody_looks_them_up() {
-    let cases: &[(Option<&[&str]>, &[&str], &str, Option<u16>, bool)] = &[
+    // allow, deny, name, port, may it be looked up
+    type Case = (Option<Texts>, Texts, &'static str, Option<u16>, bool);
+    let cases: &[Case] = &[
         (None, &[], "example.com", None, true),
         (None, &["example.com"], "Example.COM.", None, false),
         (None, &["example.com:80"], "example.com", None, true),
