@@ -6,6 +6,7 @@ use super::network::NetworkPolicy;
 use super::profile::ProfileSet;
 use super::resolver::{NoResolver, Resolver};
 use super::stdio::{Discard, EmptyInput, Input, Output};
+use crate::volume::Volume;
 
 /// What one process gets from the host. The default gives it nothing: no arguments, no environment, an empty input,
 /// discarded output, no mounts, no profiles, no names; no network either, since no profile brings it.
@@ -78,10 +79,10 @@ impl std::fmt::Debug for WasiConfig {
 }
 
 /// A directory that a guest sees under a path of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Mount {
-    /// The ID of the file system's entry, for messages.
-    pub volume: Arc<str>,
+    /// The directory; its `mode` gates what the guest may do.
+    pub volume: Volume,
     /// The absolute path by which the guest sees it.
     pub guest: Arc<str>,
     /// True when the guest may not change anything below it.

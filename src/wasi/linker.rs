@@ -17,8 +17,8 @@ type State = HasSelf<WasiState>;
 /// Links what `listed` enables, for [`super::stub_missing`] to complete per component.
 ///
 /// Always linked, whatever is listed, because they act on nothing but handles already held: `wasi:io`, the resource types
-/// and error codes of `wasi:filesystem/types`, and `wasi:filesystem/preopens`, which knows no directory then. Call it once per
-/// linker.
+/// and error codes of `wasi:filesystem/types`, and `wasi:filesystem/preopens`, which knows no directory then. Call it
+/// once per linker.
 ///
 /// ```
 /// use wasmtime::component::{Component, Linker};
@@ -59,7 +59,11 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) ->
     io::error::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
     io::poll::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
     io::streams::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
-    super::filesystem::add_types(linker, &format!("wasi:filesystem/types@{WASI_VERSION}"))?;
+    if listed.contains(Profile::Filesystem) {
+        filesystem::types::add_to_linker::<T, State>(linker, T::wasi)?;
+    } else {
+        super::filesystem::add_types(linker, &format!("wasi:filesystem/types@{WASI_VERSION}"))?;
+    }
     filesystem::preopens::add_to_linker::<T, State>(linker, T::wasi)?;
     for profile in listed.iter() {
         match profile {

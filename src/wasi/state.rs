@@ -49,8 +49,8 @@ pub struct WasiState {
     pub(super) generators: Option<Generators>,
     /// By which names the guest found which addresses.
     pub(super) known_addresses: KnownAddresses,
-    /// What preview 1 knows as file descriptors.
-    pub(super) descriptors: Descriptors,
+    /// What preview 1 knows as file descriptors. Made at the first request.
+    pub(super) descriptors: Option<Descriptors>,
 }
 
 impl WasiState {
@@ -66,7 +66,7 @@ impl WasiState {
             usage: Arc::default(),
             generators: None,
             known_addresses: KnownAddresses::default(),
-            descriptors: Descriptors::default(),
+            descriptors: None,
         }
     }
 

@@ -155,7 +155,12 @@ const IMPORTS_OF_EVERYTHING: &str = r#"
         (export "directory-entry-stream" (type $s (sub resource)))
         (alias outer 1 $output-stream (type $o))
         (export "output-stream" (type $out (eq $o)))
-        (type $ec (enum "access" "io"))
+        (type $ec (enum "access" "would-block" "already" "bad-descriptor" "busy" "deadlock" "quota" "exist"
+            "file-too-large" "illegal-byte-sequence" "in-progress" "interrupted" "invalid" "io" "is-directory"
+            "loop" "too-many-links" "message-size" "name-too-long" "no-device" "no-entry" "no-lock"
+            "insufficient-memory" "insufficient-space" "not-directory" "not-empty" "not-recoverable" "unsupported"
+            "no-tty" "no-such-device" "overflow" "not-permitted" "pipe" "read-only" "invalid-seek" "text-file-busy"
+            "cross-device"))
         (export "error-code" (type $error-code (eq $ec)))
         (export "[method]descriptor.write-via-stream"
             (func (param "self" (borrow $d)) (param "offset" u64) (result (result (own $out) (error $error-code)))))

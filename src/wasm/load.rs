@@ -292,8 +292,10 @@ fn link(
             }
         },
     };
+    let mounts = read_mounts(spec, sources);
     let program = target.filter(|_| problems.is_empty()).map(|target| {
         let surroundings = Surroundings {
+            mounts,
             args: spec.wasi.args.clone().unwrap_or_default(),
             cwd: spec.wasi.cwd.as_deref().unwrap_or(DEFAULT_FOLDER).into(),
             env: spec.wasi.env.clone(),
@@ -353,6 +355,19 @@ fn read_network(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) 
     };
     let allow = rules.allow.as_ref().map(|allow| read("allow", allow));
     NetworkPolicy::new(allow, read("deny", &rules.deny))
+}
+
+/// The mounts in the order of their guest paths. What can't be mounted has been told of already.
+fn read_mounts(spec: &WasmSpec, sources: &Sources<'_>) -> Arc<[wasi::Mount]> {
+    let mut mounts = Vec::with_capacity(spec.wasi.mounts.len());
+    for mount in &spec.wasi.mounts {
+        if let Some(volume) = sources.volumes.get(&mount.fs) {
+            let guest = mount.guest.as_str().into();
+            mounts.push(wasi::Mount { volume: volume.clone(), guest, read_only: mount.read_only });
+        }
+    }
+    mounts.sort_by(|one, other| one.guest.cmp(&other.guest));
+    mounts.into()
 }
 
 /// Wippy's rule: a core module can't list what only components can import.

@@ -16,7 +16,7 @@ use crate::process::{self, ArgumentError, Birth, Exit, Failure, FailureKind, Pay
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, WasiEnv};
 use crate::wasi::{
-    GuestExit, Lines, NetworkPolicy, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig, WasiState,
+    GuestExit, Lines, Mount, NetworkPolicy, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig, WasiState,
 };
 
 /// What a process of this entry calls.
@@ -49,6 +49,8 @@ pub(super) struct Surroundings {
     pub(super) cwd: Arc<str>,
     pub(super) env: Vec<WasiEnv>,
     pub(super) environment: Arc<Environment>,
+    /// The directories, in the order of their guest paths.
+    pub(super) mounts: Arc<[Mount]>,
     pub(super) streams: Arc<ProgramStreams>,
     pub(super) network: Arc<NetworkPolicy>,
     pub(super) resolver: Arc<dyn Resolver>,
@@ -180,6 +182,7 @@ impl Program {
             cwd: Some(Arc::clone(&self.surroundings.cwd)),
             network: Arc::clone(&self.surroundings.network),
             resolver: Arc::clone(&self.surroundings.resolver),
+            mounts: Arc::clone(&self.surroundings.mounts),
             profiles: self.profiles,
             ..WasiConfig::default()
         };

@@ -9,6 +9,9 @@ use crate::wasi::error::NoMemory;
 /// at least.
 const BUFFERS_MAX: u32 = 1024;
 
+/// The longest path that is copied out of a guest: longer than any that the system takes.
+const TEXT_BYTES_MAX: usize = 4096;
+
 /// The memory the module exports.
 pub(super) fn memory<T>(caller: &mut Caller<'_, T>) -> wasmtime::Result<Memory> {
     match caller.get_export("memory") {
@@ -45,6 +48,15 @@ impl Guest<'_> {
         let len = u32::try_from(bytes.len()).map_err(|_| Errno::OVERFLOW)?;
         self.slice(start, len)?.copy_from_slice(bytes);
         Ok(())
+    }
+
+    /// A path or name: a copy, since the guest's memory is its own while the call waits.
+    pub(super) fn text(&mut self, start: u32, len: u32) -> Result<String, Errno> {
+        let bytes = self.slice(start, len)?;
+        if bytes.len() > TEXT_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
+        std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| Errno::ILSEQ)
     }
 
     pub(super) fn write_u32(&mut self, start: u32, value: u32) -> Result<(), Errno> {

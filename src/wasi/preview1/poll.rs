@@ -1,15 +1,17 @@
-//! `poll_oneoff`: waiting for clocks and standard streams at once.
+//! `poll_oneoff`: waiting for clocks, standard streams and files at once.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use wasmtime::{Caller, Linker, Memory, Result};
 
 use super::MODULE;
 use super::clocks::ClockId;
+use super::descriptors::Stream;
 use super::errno::{Errno, code};
-use super::fd::Stream;
 use super::memory::{Guest, memory};
 use crate::wasi::clocks::Deadline;
+use crate::wasi::filesystem::{FILE_TRANSFER_MAX, File};
 use crate::wasi::state::{WasiState, WasiView};
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
 
@@ -36,6 +38,10 @@ struct Subscription {
 enum Source {
     Clock(Deadline),
     Stream(Stream),
+    /// A FIFO or terminal.
+    Polled(Arc<File>),
+    /// Never waits: so many bytes may be read or written.
+    Ready(u64),
     /// Answered at once.
     Failed(Errno),
 }
@@ -81,6 +87,9 @@ async fn poll<T: WasiView>(
     let mut subscriptions = (0..count)
         .map(|index| parse(guest.read(start + index * SUBSCRIPTION_BYTES)?, store.wasi()))
         .collect::<Result<Vec<_>, Errno>>()?;
+    for subscription in &mut subscriptions {
+        subscription.resolve().await;
+    }
     let events = std::future::poll_fn(|cx| {
         let events: Vec<Event> = subscriptions.iter_mut().filter_map(|subscription| subscription.look(cx)).collect();
         if events.is_empty() { Poll::Pending } else { Poll::Ready(events) }
@@ -106,7 +115,9 @@ fn parse(bytes: [u8; SUBSCRIPTION_BYTES as usize], state: &mut WasiState) -> Res
             })
         }
         KIND_READ | KIND_WRITE => state.stream(u32_at(16)).and_then(|(stream, _)| match (&stream, kind) {
-            (Stream::Input(_), KIND_READ) | (Stream::Output(_), KIND_WRITE) => Ok(Source::Stream(stream)),
+            (Stream::Input(_), KIND_READ) | (Stream::Output(_), KIND_WRITE) | (Stream::File { .. }, _) => {
+                Ok(Source::Stream(stream))
+            }
             _ => Err(Errno::BADF),
         }),
         _ => return Err(Errno::INVAL),
@@ -115,13 +126,37 @@ fn parse(bytes: [u8; SUBSCRIPTION_BYTES as usize], state: &mut WasiState) -> Res
 }
 
 impl Subscription {
+    /// Finds out what there is to wait for at a file. Regular files are always ready.
+    async fn resolve(&mut self) {
+        let Source::Stream(Stream::File { file, position, .. }) = &self.source else { return };
+        let allowed = if self.kind == KIND_READ { file.check_read() } else { file.check_write() };
+        self.source = match allowed {
+            Err(code) => Source::Failed(code.into()),
+            Ok(()) if file.polled().is_some() => Source::Polled(Arc::clone(file)),
+            Ok(()) if self.kind == KIND_WRITE => Source::Ready(FILE_TRANSFER_MAX as u64),
+            Ok(()) => match file.size().await {
+                Ok(size) => Source::Ready(size.saturating_sub(*position)),
+                Err(code) => Source::Failed(code.into()),
+            },
+        };
+    }
+
     fn look(&mut self, cx: &mut Context<'_>) -> Option<Event> {
         let ready = |ready: Poll<()>, bytes: u64| ready.is_ready().then_some((0, bytes));
         let (errno, bytes) = match &mut self.source {
             Source::Failed(errno) => (errno.0, 0),
+            Source::Ready(bytes) => (0, *bytes),
+            Source::Polled(file) => {
+                let polled = file.polled()?;
+                let look =
+                    if self.kind == KIND_READ { polled.poll_read_ready(cx) } else { polled.poll_write_ready(cx) };
+                // A reactor that is closed makes the next read say so.
+                ready(look.map(|_| ()), 1)?
+            }
             Source::Clock(deadline) => ready(deadline.poll_ready(cx), 0)?,
             // Streams do not say how much is there; one byte is what readiness promises.
             Source::Stream(Stream::Input(input)) => ready(input.poll_ready(cx), 1)?,
+            Source::Stream(Stream::File { .. }) => (Errno::BADF.0, 0),
             Source::Stream(Stream::Output(output)) => {
                 let room = output.room().map_or(0, |room| room.min(TRANSFER_BYTES_MAX));
                 ready(output.poll_ready(cx), room as u64)?

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use crate::reactor::{BlockingCall, BlockingError, Reactor};
 
 /// Runs `job` on the pool of `reactor`, as soon as it has room. `failed` is told when it never ran or panicked.
-pub(super) fn run_detached(
+pub(in crate::wasi) fn run_detached(
     reactor: &Reactor,
     job: impl FnOnce() + Send + 'static,
     failed: impl FnOnce(BlockingError) + Send + 'static,

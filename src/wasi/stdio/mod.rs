@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 pub use capture::Capture;
+pub(super) use detached::run_detached;
 pub use input::{BytesInput, EmptyInput, ProgramInput};
 pub use lines::{LINE_BYTES_MAX, Lines};
 pub(super) use stream::{StdinStream, StdoutStream};
