@@ -5,6 +5,8 @@
 mod ends;
 /// Every configuration field and the effect it has.
 mod fields;
+/// Files of the mounts, what waits for them, and what is refused.
+mod files;
 /// Every guest of the fixtures, each function of it.
 mod guests;
 /// Which room may import which.
