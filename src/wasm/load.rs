@@ -292,7 +292,7 @@ fn link(
             }
         },
     };
-    let mounts = read_mounts(spec, sources);
+    let mounts = read_mounts(entry, spec, sources, &mut problems);
     let program = target.filter(|_| problems.is_empty()).map(|target| {
         let surroundings = Surroundings {
             mounts,
@@ -357,13 +357,24 @@ fn read_network(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) 
     NetworkPolicy::new(allow, read("deny", &rules.deny))
 }
 
-/// The mounts in the order of their guest paths. What can't be mounted has been told of already.
-fn read_mounts(spec: &WasmSpec, sources: &Sources<'_>) -> Arc<[wasi::Mount]> {
+/// The mounts in the order of their guest paths. A directory that can't be opened has been told of already, and so has
+/// what is no file system; one of a kind that nobody here serves has not.
+fn read_mounts(
+    entry: &Entry,
+    spec: &WasmSpec,
+    sources: &Sources<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> Arc<[wasi::Mount]> {
     let mut mounts = Vec::with_capacity(spec.wasi.mounts.len());
     for mount in &spec.wasi.mounts {
         if let Some(volume) = sources.volumes.get(&mount.fs) {
             let guest = mount.guest.as_str().into();
             mounts.push(wasi::Mount { volume: volume.clone(), guest, read_only: mount.read_only });
+        } else if let Some(other) = sources.registry.get(&mount.fs)
+            && matches!(other.spec(), Spec::Unserved(_))
+        {
+            let message = format!("`{}` can't be mounted: only an `fs.directory` can", mount.fs);
+            problems.push(entry.problem(Severity::Error, "unserved-mount", &["wasi", "mounts"], message));
         }
     }
     mounts.sort_by(|one, other| one.guest.cmp(&other.guest));

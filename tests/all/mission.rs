@@ -30,6 +30,20 @@ fn the_worker_computes_and_the_greeter_greets() {
 }
 
 #[test]
+fn the_file_processor_reads_one_mount_and_writes_the_other() {
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&app(), copy.path());
+    std::fs::write(copy.path().join("input_data/input.csv"), "name,count\na,1\nb,2\n").unwrap();
+    let runtime = Runtime::builder().load(copy.path()).cache(false).build().expect("a sound app");
+    let processor = runtime.spawn("myns:file_processor", [""; 0]).expect("a process");
+    let report = "args: [\"file_processor\", \"--input\", \"/data/input.csv\"]\nformat: json\n\
+                  input: /data/input.csv, 3 lines, 19 bytes";
+    let returned = format!("{report}\nreport: /output/report.txt");
+    assert_eq!(processor.wait(), Exit::Returned(returned.as_str().into()));
+    assert_eq!(std::fs::read_to_string(copy.path().join("output_dir/report.txt")).unwrap(), report);
+}
+
+#[test]
 fn one_wrong_digit_of_a_hash_names_both() {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(&app(), copy.path());

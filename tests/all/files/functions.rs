@@ -362,7 +362,7 @@ fn a_command_works_on_names() {
 #[test]
 fn only_directories_are_mounted() {
     let index = super::super::support::guest_index(
-        "- { name: packed, kind: fs.embed }
+        "- { name: packed, kind: fs.cloud }
          - { name: files, kind: process.wasm, guest: files, method: run, wasi: { mounts: [{ fs: packed, guest: /data }] } }",
     );
     let app = app(&[("_index.yaml", &index)]);
