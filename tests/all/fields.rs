@@ -32,7 +32,6 @@ const FUNCTIONS: Seen = Later("functions: `function.wasm`, `function.wat` and th
 const LUA: Seen = Later("Lua");
 const SUPERVISION: Seen = Later("supervision: services start, stop and restart");
 const LIMITS: Seen = Later("limits beside wall time");
-const NETWORK: Seen = Later("`wasi:sockets` and `wasi:http`");
 const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
 
 /// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
@@ -75,7 +74,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("Mount", "fs", By("a_component_sees_its_mounts_in_the_order_of_their_paths")),
     ("Mount", "guest", By("a_component_sees_its_mounts_in_the_order_of_their_paths")),
     ("Mount", "read_only", By("no_component_leaves_its_mounts")),
-    ("NetworkRules", "*", NETWORK),
+    ("NetworkRules", "*", By("rules_decide_whom_a_guest_talks_to")),
     ("Parameter", "name", By("a_dependency_gives_a_module_what_it_requires")),
     ("Parameter", "value", By("a_dependency_gives_a_module_what_it_requires")),
     ("Pool", "*", FUNCTIONS),
@@ -104,7 +103,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("WasiSpec", "cwd", By("a_guest_is_told_its_folder")),
     ("WasiSpec", "env", By("variables_come_from_every_kind_of_storage")),
     ("WasiSpec", "mounts", By("a_component_sees_its_mounts_in_the_order_of_their_paths")),
-    ("WasiSpec", "network", NETWORK),
+    ("WasiSpec", "network", By("rules_decide_whom_a_guest_talks_to")),
     ("WasmSpec", "fs", By("a_binary_is_found_by_file_system_and_path")),
     ("WasmSpec", "path", By("a_binary_is_found_by_file_system_and_path")),
     ("WasmSpec", "hash", By("one_wrong_digit_of_a_hash_names_both")),
