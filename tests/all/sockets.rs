@@ -1,12 +1,13 @@
 //! `wasi:sockets` with a real guest: every function of it, rules, and a worker that nobody holds. Everything stays on
-//! 127.0.0.1 and ::1. `WIPPY_TEST_SIZE=long` makes the crowds ten times as large.
+//! 127.0.0.1 and ::1. `WIPPY_TEST_SIZE=long` makes the crowds larger.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -20,9 +21,9 @@ use super::support::app;
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a crowd is, in the usual run and in the long one.
-fn crowd(usual: usize) -> usize {
-    if std::env::var("WIPPY_TEST_SIZE").is_ok_and(|size| size == "long") { usual * 10 } else { usual }
+/// How many a crowd is, in the usual run and in the long one.
+fn crowd(usual: usize, long: usize) -> usize {
+    if std::env::var("WIPPY_TEST_SIZE").is_ok_and(|size| size == "long") { long } else { usual }
 }
 
 /// An application of one entry a method of the guest `net`, with `wasi:` blocks for some of them, and two hosts.
@@ -237,7 +238,7 @@ fn echo(mut stream: TcpStream) -> usize {
 
 #[test]
 fn one_guest_serves_a_crowd_by_poll() {
-    let clients = crowd(100);
+    let clients = crowd(100, 1000);
     if !has_room_for(2 * clients as u64) {
         eprintln!("skipped: no room for {clients} connections");
         return;
@@ -263,30 +264,73 @@ fn one_guest_serves_a_crowd_by_poll() {
     assert_eq!(*ok(&returned(&server)), int(clients * 12));
 }
 
+/// How often a crowd's bytes go there and back, and how many they are.
+const CROWD_ROUNDS: usize = 2;
+const CROWD_BYTES: usize = 512;
+
 #[test]
 fn a_crowd_of_guests_holds_a_connection_each() {
-    let guests = crowd(1000);
-    if !has_room_for(2 * guests as u64) {
+    // Each has about seven memory maps, and a process of Linux 65,530 by default.
+    let guests = crowd(1000, 8000);
+    if !has_room_for(guests as u64) {
         eprintln!("skipped: no room for {guests} connections");
         return;
     }
     let world = World::plain();
-    let listener = listen(4096);
-    let port = port(listener.local_addr());
-    let processes: Vec<_> =
-        (0..guests).map(|_| world.spawn("two", "echo-client", vec![int(port), int(2), int(512)])).collect();
+    // Another program, which is this one again.
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "sockets::the_other_program", "--nocapture"])
+        .env("WIPPY_TEST_CONNECTIONS", guests.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let port = said.find_map(|line| line.strip_prefix("port ")?.parse().ok()).expect("it tells its port");
+    let before = resident_kib();
+    let input = || vec![int(port), int(CROWD_ROUNDS), int(CROWD_BYTES)];
+    let processes: Vec<_> = (0..guests).map(|_| world.spawn("two", "echo-client", input())).collect();
     // Nobody is answered before everybody is there.
-    let mut streams: Vec<_> = (0..guests).map(|_| listener.accept().unwrap().0).collect();
-    until("every guest waits for its echo", || processes.iter().all(|process| process.state() == State::Blocked));
-    for _ in 0..2 {
+    until("every guest waits for its echo", || {
+        if let Some(ended) = processes.iter().find(|process| process.exit().is_some()) {
+            panic!("{ended:?}");
+        }
+        processes.iter().all(|process| process.state() == State::Blocked)
+    });
+    assert!(said.any(|line| line == "all are here"));
+    eprintln!("{} KiB for each of {guests} guests with a connection", (resident_kib() - before) / guests);
+    drop(server.stdin.take());
+    for process in &processes {
+        assert_eq!(*ok(&returned(process)), int(CROWD_ROUNDS * CROWD_BYTES));
+    }
+    assert!(server.wait().unwrap().success());
+}
+
+/// The memory of this program that is in use, in KiB.
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux");
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// No test: the echo server that the crowd talks to. It begins when all are there and its input has ended.
+#[test]
+#[ignore = "run as a program by another test"]
+fn the_other_program() {
+    let Ok(connections) = std::env::var("WIPPY_TEST_CONNECTIONS") else { return };
+    let connections: usize = connections.parse().unwrap();
+    assert!(has_room_for(connections as u64));
+    let listener = listen(4096);
+    println!("\nport {}", port(listener.local_addr()));
+    let mut streams: Vec<_> = (0..connections).map(|_| listener.accept().unwrap().0).collect();
+    println!("all are here");
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    for _ in 0..CROWD_ROUNDS {
         for stream in &mut streams {
-            let mut bytes = [0; 512];
+            let mut bytes = [0; CROWD_BYTES];
             stream.read_exact(&mut bytes).unwrap();
             stream.write_all(&bytes).unwrap();
         }
-    }
-    for process in &processes {
-        assert_eq!(*ok(&returned(process)), int(1024));
     }
 }
 
