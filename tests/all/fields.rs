@@ -242,6 +242,7 @@ fn every_named_test_exists() {
         "files/functions",
         "goldens",
         "mission",
+        "sockets",
     ];
     let tests: String = files.map(|name| source(&format!("tests/all/{name}.rs"))).concat();
     let seen = FIELDS.iter().map(|(.., seen)| seen).chain(SETTINGS.iter().map(|(.., seen)| seen));
