@@ -61,8 +61,9 @@ impl Program for Native {
 
 impl Process for NativeProcess {
     fn step(&mut self, context: &mut Context<'_>) -> Progress {
-        self.shared.steps.fetch_add(1, Ordering::SeqCst);
+        // Before the count: who has seen a step finds its waker.
         *self.shared.waker.lock() = Some(context.waker().clone());
+        self.shared.steps.fetch_add(1, Ordering::SeqCst);
         (self.script)(&self.shared, context)
     }
     fn close(&mut self) {
