@@ -186,6 +186,14 @@ impl Volume {
         Ok(Self { inner: Arc::new(Inner { id, root, dir, mode: spec.mode }) })
     }
 
+    /// Opens a folder as an entry with no other field would: reading, writing and entering are allowed.
+    ///
+    /// # Errors
+    /// As [`Volume::open`].
+    pub fn of_folder(id: EntryId, folder: impl Into<PathBuf>) -> Result<Self, VolumeError> {
+        Self::open(id, &FsDirectory::new(folder))
+    }
+
     /// The entry that declares it.
     pub fn id(&self) -> &EntryId {
         &self.inner.id

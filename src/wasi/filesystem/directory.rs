@@ -15,7 +15,7 @@ use super::error::{code_of, code_of_pool};
 use super::grant::Grant;
 use super::listing::Listing;
 use super::stat::Stat;
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, assert_may_block};
 use crate::wasi::config::Mount;
 
 /// What a new folder allows, before the volume's `mode` and the program's own mask.
@@ -34,6 +34,10 @@ pub(super) async fn on_pool<T: Send + 'static>(
     reactor: &Reactor,
     call: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, ErrorCode> {
+    let call = move || {
+        assert_may_block();
+        call()
+    };
     match reactor.blocking().run(call).await {
         Ok(result) => result.map_err(|error| code_of(&error)),
         Err(error) => Err(code_of_pool(&error)),

@@ -16,7 +16,7 @@ use super::directory::{Directory, on_pool};
 use super::error::code_of;
 use super::grant::Grant;
 use super::stat::Stat;
-use crate::reactor::{FdSource, Interest, Reactor, Registration};
+use crate::reactor::{FdSource, Interest, Reactor, Registration, assert_may_block};
 use crate::wasi::stdio::run_detached;
 
 /// The most bytes that one read or write of a file moves: what a guest can make the host allocate by one call, and what
@@ -28,7 +28,8 @@ pub(in crate::wasi) type Polled = Registration<FdSource<OsFile>>;
 
 /// An open file. Dropping it closes it, on the blocking pool when that may take its time.
 pub(in crate::wasi) struct File {
-    body: Body,
+    /// Taken by the drop only.
+    body: Option<Body>,
     kind: DescriptorType,
     flags: DescriptorFlags,
     grant: Grant,
@@ -38,8 +39,8 @@ pub(in crate::wasi) struct File {
 }
 
 enum Body {
-    /// No readiness: regular files, most devices. Taken by the drop only.
-    Plain(Option<OsFile>),
+    /// No readiness: regular files, most devices.
+    Plain(OsFile),
     /// FIFOs and terminals, non-blocking.
     Polled(Polled),
 }
@@ -70,25 +71,25 @@ impl File {
             };
             Body::Polled(from.reactor().register(FdSource(file), interest).map_err(|error| code_of(&error))?)
         } else {
-            Body::Plain(Some(file))
+            Body::Plain(file)
         };
         let (grant, reactor) = (from.grant().clone(), Arc::clone(from.reactor()));
-        Ok(File { body, kind, flags, grant, reactor, tells_waiting: AtomicBool::new(true) })
+        Ok(File { body: Some(body), kind, flags, grant, reactor, tells_waiting: AtomicBool::new(true) })
     }
 
     fn os(&self) -> &OsFile {
         match &self.body {
-            Body::Plain(Some(file)) => file,
-            Body::Polled(registration) => registration.get(),
-            Body::Plain(None) => unreachable!("a file is taken by its drop only"),
+            Some(Body::Plain(file)) => file,
+            Some(Body::Polled(registration)) => registration.get(),
+            None => unreachable!("a file is taken by its drop only"),
         }
     }
 
     /// The registration, when it has readiness.
     pub(in crate::wasi) fn polled(&self) -> Option<&Polled> {
         match &self.body {
-            Body::Polled(registration) => Some(registration),
-            Body::Plain(_) => None,
+            Some(Body::Polled(registration)) => Some(registration),
+            Some(Body::Plain(_)) | None => None,
         }
     }
 
@@ -133,7 +134,7 @@ impl File {
         match rustix::io::preadv2(self.os(), &mut [IoSliceMut::new(buffer)], offset, ReadWriteFlags::NOWAIT) {
             // An end that is none has been seen from this call in some kernels: the pool knows better.
             Ok(0) | Err(Errno::AGAIN | Errno::INTR) => None,
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 self.tells_waiting.store(false, Ordering::Relaxed);
                 None
             }
@@ -156,6 +157,7 @@ impl File {
 
     /// Reads at most `max` bytes at `offset`, none at the end. Blocks: for the pool.
     pub(super) fn read_blocking(&self, max: usize, offset: u64) -> io::Result<Bytes> {
+        assert_may_block();
         let mut buffer = vec![0; max.min(FILE_TRANSFER_MAX)];
         let count = uninterrupted(|| self.os().read_at(&mut buffer, offset))?;
         buffer.truncate(count);
@@ -182,6 +184,7 @@ impl File {
     ///
     /// The error is what happened before the first byte.
     pub(super) fn write_blocking(&self, bytes: &[u8], place: Place) -> io::Result<usize> {
+        assert_may_block();
         let mut written = 0;
         while written < bytes.len() {
             let rest = &bytes[written..];
@@ -284,11 +287,11 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 impl Drop for File {
     fn drop(&mut self) {
-        // Closing may write back to a server, or free a large file that has no name any more. A FIFO closes at once.
-        if let Body::Plain(file) = &mut self.body {
-            let file = file.take();
-            // When the pool is closed the job, and the file with it, is dropped right here: nobody runs then.
-            run_detached(&self.reactor, move || drop(file), |_| ());
+        let body = self.body.take();
+        // Closing may write back to a server, free a large file that has no name any more, or wait for a terminal's line.
+        // When the pool is closed the job, and the file with it, is dropped right here: nobody runs then.
+        if self.kind != DescriptorType::Fifo {
+            run_detached(&self.reactor, move || drop(body), |_| ());
         }
     }
 }

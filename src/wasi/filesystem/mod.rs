@@ -21,6 +21,8 @@ mod listing;
 mod open;
 mod output;
 mod stat;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

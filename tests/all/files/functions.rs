@@ -1,8 +1,9 @@
 //! Every function once, its answers and its effect on the host.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use super::super::support::app;
+use super::super::support::{app, fixture};
 use super::{Mounts, assert_answers, lines};
 use wippy::Runtime;
 
@@ -369,4 +370,102 @@ fn only_directories_are_mounted() {
     let checked = Runtime::builder().load(app.path()).cache(false).check().expect("an engine");
     let problems: Vec<_> = checked.diagnostics.iter().map(|problem| problem.message.clone()).collect();
     assert!(problems.iter().any(|text| text.contains("`app:packed` can't be mounted")), "{problems:?}");
+}
+
+/// The functions of `wasi:filesystem`, and the word by which a script calls each.
+const COMPONENT_FUNCTIONS: &[(&str, &str)] = &[
+    ("preopens get-directories", "mounts"),
+    ("types filesystem-error-code", "write-stream"),
+    ("types [method]descriptor.advise", "advise"),
+    ("types [method]descriptor.append-via-stream", "append-stream"),
+    ("types [method]descriptor.create-directory-at", "mkdir"),
+    ("types [method]descriptor.get-flags", "flags"),
+    ("types [method]descriptor.get-type", "type"),
+    ("types [method]descriptor.is-same-object", "same"),
+    ("types [method]descriptor.link-at", "link"),
+    ("types [method]descriptor.metadata-hash", "hash"),
+    ("types [method]descriptor.metadata-hash-at", "hash-at"),
+    ("types [method]descriptor.open-at", "open"),
+    ("types [method]descriptor.read", "read"),
+    ("types [method]descriptor.read-directory", "list"),
+    ("types [method]descriptor.read-via-stream", "read-stream"),
+    ("types [method]descriptor.readlink-at", "readlink"),
+    ("types [method]descriptor.remove-directory-at", "rmdir"),
+    ("types [method]descriptor.rename-at", "rename"),
+    ("types [method]descriptor.set-size", "set-size"),
+    ("types [method]descriptor.set-times", "set-times"),
+    ("types [method]descriptor.set-times-at", "set-times-at"),
+    ("types [method]descriptor.stat", "stat"),
+    ("types [method]descriptor.stat-at", "stat-at"),
+    ("types [method]descriptor.symlink-at", "symlink"),
+    ("types [method]descriptor.sync", "sync"),
+    ("types [method]descriptor.sync-data", "sync-data"),
+    ("types [method]descriptor.unlink-file-at", "unlink"),
+    ("types [method]descriptor.write", "write"),
+    ("types [method]descriptor.write-via-stream", "write-stream"),
+    ("types [method]directory-entry-stream.read-directory-entry", "list"),
+];
+
+/// The same for the functions of preview 1 that take a descriptor of a file or a path.
+const COMMAND_FUNCTIONS: &[(&str, &str)] = &[
+    ("fd_advise", "advise"),
+    ("fd_allocate", "allocate"),
+    ("fd_close", "close"),
+    ("fd_datasync", "datasync"),
+    ("fd_fdstat_get", "fdstat"),
+    ("fd_fdstat_set_flags", "setflags"),
+    ("fd_fdstat_set_rights", "setrights"),
+    ("fd_filestat_get", "stat"),
+    ("fd_filestat_set_size", "setsize"),
+    ("fd_filestat_set_times", "settimes"),
+    ("fd_pread", "pread"),
+    ("fd_prestat_dir_name", "prestat"),
+    ("fd_prestat_get", "prestat"),
+    ("fd_pwrite", "pwrite"),
+    ("fd_read", "read"),
+    ("fd_readdir", "list"),
+    ("fd_renumber", "renumber"),
+    ("fd_seek", "seek"),
+    ("fd_sync", "sync"),
+    ("fd_tell", "tell"),
+    ("fd_write", "write"),
+    ("path_create_directory", "mkdir"),
+    ("path_filestat_get", "statat"),
+    ("path_filestat_set_times", "settimesat"),
+    ("path_link", "link"),
+    ("path_open", "open"),
+    ("path_readlink", "readlink"),
+    ("path_remove_directory", "rmdir"),
+    ("path_rename", "rename"),
+    ("path_symlink", "symlink"),
+    ("path_unlink_file", "unlink"),
+    ("poll_oneoff", "poll"),
+];
+
+#[test]
+fn every_function_is_called_by_a_guest() {
+    let engine = wasmtime::Engine::default();
+    let component = wasmtime::component::Component::from_file(&engine, fixture("guests/files.wasm")).unwrap();
+    let mut imported = BTreeSet::new();
+    for (name, item) in component.component_type().imports(&engine) {
+        let Some(interface) = name.strip_prefix("wasi:filesystem/") else { continue };
+        let wasmtime::component::types::ComponentItem::ComponentInstance(instance) = item.ty else { continue };
+        for (function, item) in instance.exports(&engine) {
+            if matches!(item.ty, wasmtime::component::types::ComponentItem::ComponentFunc(_)) {
+                imported.insert(format!("{} {function}", interface.split('@').next().unwrap()));
+            }
+        }
+    }
+    let listed: BTreeSet<String> = COMPONENT_FUNCTIONS.iter().map(|(function, _)| (*function).to_owned()).collect();
+    assert_eq!(imported, listed);
+    let module = wasmtime::Module::from_file(&engine, fixture("guests/files1.wasm")).unwrap();
+    let imported: BTreeSet<&str> = module.imports().map(|import| import.name()).collect();
+    let missing: Vec<_> = COMMAND_FUNCTIONS.iter().filter(|(function, _)| !imported.contains(function)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // Each in a script of this file, with an answer.
+    let scripts = include_str!("functions.rs");
+    for (function, word) in COMPONENT_FUNCTIONS.iter().chain(COMMAND_FUNCTIONS) {
+        let called = ["(\"", "        \""].iter().any(|before| scripts.contains(&format!("{before}{word} ")));
+        assert!(called || *word == "mounts", "{function}: no script calls `{word}`");
+    }
 }
