@@ -16,6 +16,7 @@
 mod args;
 mod check;
 mod completions;
+mod descriptors;
 mod exit;
 mod hash;
 mod init;

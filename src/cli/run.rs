@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::args::{Global, RunArgs, RunCommand};
+use super::descriptors;
 use super::exit::{self, USAGE};
 use super::list;
 use super::log::{self, Audience, Log};
@@ -35,6 +36,7 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
     let loaded = registry::load(&global.load_options());
     let audience = if wanted == Wanted::Services { Audience::Services } else { Audience::Command };
     let log = log::install(global, audience, loaded.registry.config().min_log_level())?;
+    descriptors::raise_limit();
     let start = match (&wanted, loaded.diagnostics.has_errors()) {
         // What is wrong comes first, with what compiling finds.
         (_, true) | (Wanted::Services, _) => None,

@@ -106,8 +106,8 @@ pub struct Mount {
     pub read_only: bool,
 }
 
-/// Who a guest may talk to. `deny` wins; with an `allow` only that is allowed. Reserved: rules are names, address
-/// ranges, ports, `loopback`, `private`, read when networking is served.
+/// Who a guest may talk to. `deny` wins; with an `allow` only that is allowed. Rules as written: names, address ranges,
+/// ports, `loopback`, `private`; whoever serves the network reads them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkRules {
     /// What alone is allowed; none means everything.

@@ -35,6 +35,8 @@ impl Errno {
     pub(super) const NOSYS: Errno = Errno(52);
     /// A folder was expected.
     pub(super) const NOTDIR: Errno = Errno(54);
+    /// Open, and no socket.
+    pub(super) const NOTSOCK: Errno = Errno(57);
     /// Not for this kind of thing.
     pub(super) const NOTSUP: Errno = Errno(58);
     /// More than fits the type.

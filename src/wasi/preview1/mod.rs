@@ -46,7 +46,7 @@ const MODULE: &str = "wasi_snapshot_preview1";
 
 /// Links preview 1: `args_*`, `environ_*`, `clock_*`, `random_get`, the standard streams, files and directories of the
 /// mounts, `poll_oneoff` over clocks, streams and files, `proc_exit`, `sched_yield`. The functions of sockets are there and
-/// answer `badf`, `proc_raise` answers `nosys`.
+/// answer `notsock`, or `badf` for what is not open; `proc_raise` answers `nosys`.
 ///
 /// Functions that may wait suspend the guest's fiber: call the guest asynchronously.
 ///

@@ -65,6 +65,29 @@ fn arguments_and_environment_arrive_with_their_ends() {
 }
 
 #[test]
+fn no_descriptor_is_a_socket() {
+    let wat = module(
+        &[
+            import("sock_accept", "(param i32 i32 i32) (result i32)"),
+            import("sock_recv", "(param i32 i32 i32 i32 i32 i32) (result i32)"),
+            import("sock_send", "(param i32 i32 i32 i32 i32) (result i32)"),
+            import("sock_shutdown", "(param i32 i32) (result i32)"),
+        ]
+        .concat(),
+        r#"(func $all (param $fd i32) (result i32)
+            (i32.add (i32.add
+                (call $sock_accept (local.get $fd) (i32.const 0) (i32.const 8))
+                (call $sock_recv (local.get $fd) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 12)))
+            (i32.add
+                (call $sock_send (local.get $fd) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 8))
+                (call $sock_shutdown (local.get $fd) (i32.const 3)))))
+        (func (export "run") (result i32 i32) (call $all (i32.const 1)) (call $all (i32.const 77)))"#,
+    );
+    let (open, unknown) = block_on(run_module::<(i32, i32)>(&mut store(config()), &wat)).unwrap();
+    assert_eq!((open, unknown), (4 * 57, 4 * 8), "`notsock`, `badf`");
+}
+
+#[test]
 fn every_function_of_preview_1_is_there_with_its_type() {
     let functions = [
         ("args_get", "ii", "i"),
