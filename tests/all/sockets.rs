@@ -198,13 +198,18 @@ fn has_room_for(descriptors: u64) -> bool {
     getrlimit(Resource::Nofile).current.is_none_or(|current| current >= wanted)
 }
 
+/// The families of addresses that this machine has.
+fn families() -> &'static [bool] {
+    if TcpListener::bind("[::1]:0").is_ok() { &[false, true] } else { &[false] }
+}
+
 #[test]
 fn the_documents_are_followed_in_both_families() {
     let world = World::plain();
     let subjects =
         ["tcp-states", "tcp-options", "tcp-addresses", "tcp-shutdown", "udp-states", "udp-options", "udp-streams"];
     for subject in subjects {
-        for v6 in [false, true] {
+        for &v6 in families() {
             let checked = world.call("check", vec![text(subject), Payload::Bool(v6)]);
             assert_eq!(checked, outcome("ok", Payload::Nil), "{subject}, IPv6: {v6}");
         }
@@ -298,7 +303,7 @@ fn a_crowd_of_guests_holds_a_connection_each() {
         processes.iter().all(|process| process.state() == State::Blocked)
     });
     assert!(said.any(|line| line == "all are here"));
-    eprintln!("{} KiB for each of {guests} guests with a connection", (resident_kib() - before) / guests);
+    eprintln!("{} KiB for each of {guests} guests with a connection", resident_kib().saturating_sub(before) / guests);
     drop(server.stdin.take());
     for process in &processes {
         assert_eq!(*ok(&returned(process)), int(CROWD_ROUNDS * CROWD_BYTES));
@@ -458,8 +463,9 @@ fn a_stuck_guest_holds_nobody_up() {
 #[test]
 fn rules_decide_whom_a_guest_talks_to() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let v6 = TcpListener::bind("[::1]:0").unwrap();
-    let (at, at6) = (port(listener.local_addr()), port(v6.local_addr()));
+    let v6 = TcpListener::bind("[::1]:0");
+    let at = port(listener.local_addr());
+    let at6 = v6.as_ref().map_or(at, |v6| port(v6.local_addr()));
     let known = HashMap::from([
         ("here.test", vec![IpAddr::from([127, 0, 0, 1])]),
         ("also.here.test", vec![IpAddr::from([127, 0, 0, 1])]),
@@ -506,10 +512,13 @@ fn rules_decide_whom_a_guest_talks_to() {
     entries.push(("check", "check", "{allow: []}"));
     let world = World::new(&entries, Names { known, ..Names::default() });
     for ((method, to, port, rules, expected), name) in cases.iter().zip(&names) {
+        if *to == "::1" && v6.is_err() {
+            continue;
+        }
         let found = world.call(name, vec![text(to), int(*port)]);
         assert_eq!(found, text(expected), "{method} {to} {port} with {rules}");
     }
-    for v6 in [false, true] {
+    for &v6 in families() {
         let checked = world.call("check", vec![text("refused"), Payload::Bool(v6)]);
         assert_eq!(checked, outcome("ok", Payload::Nil), "IPv6: {v6}");
     }
