@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::cell::ProcessCell;
 use super::task::ProcessTask;
-use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio};
+use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio, Tasks};
 use crate::reactor::Reactor;
 use crate::registry::EntryId;
 use crate::scheduler::{Scheduler, SpawnError as SchedulerError, current};
@@ -236,7 +236,14 @@ impl Host {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
         };
-        let birth = Birth { pid, entry: start.entry, input: start.input, stdio, reactor: Arc::clone(reactor) };
+        let birth = Birth {
+            pid,
+            entry: start.entry,
+            input: start.input,
+            stdio,
+            reactor: Arc::clone(reactor),
+            tasks: Tasks::new(scheduler.clone()),
+        };
         let process = program.create(birth);
         if !self.table.insert(Arc::clone(&cell)) {
             return Err(SpawnError::Closing { host: self.id.clone() });

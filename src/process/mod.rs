@@ -20,6 +20,7 @@ mod pid;
 mod program;
 pub(crate) mod step;
 mod task;
+mod tasks;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;
 
@@ -34,3 +35,4 @@ pub use manager::{Manager, SpawnError, Start};
 pub use payload::{JsonError, Payload, YamlError};
 pub use pid::{Pid, PidError};
 pub use program::{ArgumentError, Birth, Process, Program, Progress, ResultStyle, Stdio};
+pub use tasks::Tasks;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::{Exit, Payload, Pid};
+use super::{Exit, Payload, Pid, Tasks};
 use crate::reactor::Reactor;
 use crate::registry::EntryId;
 
@@ -75,6 +75,8 @@ pub struct Birth {
     pub stdio: Stdio,
     /// The reactor of its host: timers, readiness, blocking jobs.
     pub reactor: Arc<Reactor>,
+    /// The workers of its host, for what the host does on behalf of the process.
+    pub tasks: Tasks,
 }
 
 /// Where the standard streams of a process lead.
