@@ -43,6 +43,9 @@ pub use mio::event::Source;
 pub use source::{FdSource, Interest, ReactorClosed, Ready, Registration};
 pub use timer::Sleep;
 
+/// For tests of rooms that do not know schedulers and drive a reactor themselves.
+#[cfg(test)]
+pub(crate) use crate::scheduler::Driver;
 use alarm::Alarm;
 use drive::{Core, Parking};
 use source::Sources;

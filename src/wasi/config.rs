@@ -43,6 +43,9 @@ pub struct WasiConfig {
     pub resolver: Arc<dyn Resolver>,
     /// What the entry lists under `imports`.
     pub profiles: ProfileSet,
+    /// Who sends the guest's HTTP requests; without it each of them fails with `configuration-error`.
+    #[cfg(feature = "http")]
+    pub http: Option<super::HttpClient>,
 }
 
 impl Default for WasiConfig {
@@ -59,6 +62,8 @@ impl Default for WasiConfig {
             network: Arc::default(),
             resolver: Arc::new(NoResolver),
             profiles: ProfileSet::EMPTY,
+            #[cfg(feature = "http")]
+            http: None,
         }
     }
 }

@@ -78,8 +78,12 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) ->
                 random::insecure_seed::add_to_linker::<T, State>(linker, T::wasi)?;
             }
             Profile::Sockets => super::sockets::add_to_linker(linker)?,
+            #[cfg(feature = "http")]
+            Profile::Http => super::http::add_to_linker(linker)?,
+            #[cfg(not(feature = "http"))]
+            Profile::Http => {}
             // Linked above, for core modules, by another room, or not served yet.
-            Profile::Io | Profile::Poll | Profile::Filesystem | Profile::Http | Profile::Preview1 | Profile::Funcs => {}
+            Profile::Io | Profile::Poll | Profile::Filesystem | Profile::Preview1 | Profile::Funcs => {}
         }
     }
     Ok(())

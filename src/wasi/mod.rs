@@ -21,6 +21,8 @@ mod clocks;
 mod config;
 mod error;
 mod filesystem;
+#[cfg(feature = "http")]
+mod http;
 mod linker;
 mod network;
 mod preview1;
@@ -41,6 +43,11 @@ mod tests;
 
 pub use config::{Mount, WasiConfig};
 pub use error::{GuestExit, NoMemory, NotServed, UnlistedImport};
+#[cfg(feature = "http")]
+pub use http::{
+    CONNECTIONS_MAX, HttpClient, HttpConfig, HttpStats, IDLE_MAX, IDLE_PER_ORIGIN_MAX, IDLE_TIME, REQUEST_TIMEOUT,
+    Spawner, TlsRoots,
+};
 pub use linker::add_to_linker;
 pub(crate) use network::RULE_FORMS;
 pub use network::{NameCheck, NetworkPolicy, Rule, RuleError};

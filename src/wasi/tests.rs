@@ -182,7 +182,7 @@ const IMPORTS_OF_EVERYTHING: &str = r#"
     (import "wasi:http/outgoing-handler@0.2.0" (instance
         (alias outer 1 $fields (type $f))
         (export "fields" (type $fields (eq $f)))
-        (export "handle" (func (param "f" (own $fields)) (result (result (error string)))))))
+        (export "handle-fields" (func (param "f" (own $fields)) (result (result (error string)))))))
     (import "wasi:cli/terminal-input@0.2.3" (instance $ti (export "terminal-input" (type (sub resource)))))
     (alias export $ti "terminal-input" (type $terminal-input))
     (import "wasi:cli/terminal-stdin@0.2.3" (instance

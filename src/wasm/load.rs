@@ -16,7 +16,7 @@ use wasmtime::{Engine, Module};
 use super::engine::Engines;
 use super::exports::{self, MethodError, START};
 use super::module::{Code, CompileError, chain};
-use super::program::{Program, ProgramStreams, Startable, Surroundings, Target, runs_before};
+use super::program::{self, Program, Startable, Surroundings, Target, runs_before};
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
 use crate::env::Environment;
@@ -86,11 +86,11 @@ fn run(
     let binaries = read_all(entries, sources);
     let codes = compile_all(&binaries, engines.preemptible(), progress);
     let linkers = Linkers::new(engines.preemptible());
-    let streams = Arc::new(ProgramStreams::default());
+    let shared = Arc::new(program::Shared::default());
     let linked: Vec<_> = entries
         .par_iter()
         .zip(&binaries)
-        .map(|((entry, spec), binary)| link(entry, spec, binary, &codes, &linkers, sources, &streams))
+        .map(|((entry, spec), binary)| link(entry, spec, binary, &codes, &linkers, sources, &shared))
         .collect();
     let mut programs = Programs::new();
     let mut diagnostics = Diagnostics::default();
@@ -265,7 +265,7 @@ fn link(
     codes: &CodesByHash,
     linkers: &Linkers<'_>,
     sources: &Sources<'_>,
-    streams: &Arc<ProgramStreams>,
+    shared: &Arc<program::Shared>,
 ) -> (Option<Arc<dyn process::Program>>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let profiles = read_imports(entry, spec, &mut problems);
@@ -300,7 +300,7 @@ fn link(
             cwd: spec.wasi.cwd.as_deref().unwrap_or(DEFAULT_FOLDER).into(),
             env: spec.wasi.env.clone(),
             environment: Arc::clone(sources.environment),
-            streams: Arc::clone(streams),
+            shared: Arc::clone(shared),
             network,
             resolver: Arc::clone(sources.resolver),
         };

@@ -14,6 +14,8 @@ mod engine;
 mod exports;
 mod failure;
 mod fiber;
+#[cfg(feature = "http")]
+mod http;
 mod load;
 mod module;
 mod program;

@@ -51,9 +51,17 @@ pub(super) struct Surroundings {
     pub(super) environment: Arc<Environment>,
     /// The directories, in the order of their guest paths.
     pub(super) mounts: Arc<[Mount]>,
-    pub(super) streams: Arc<ProgramStreams>,
     pub(super) network: Arc<NetworkPolicy>,
     pub(super) resolver: Arc<dyn Resolver>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// What all processes of an application share.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) streams: ProgramStreams,
+    #[cfg(feature = "http")]
+    pub(super) http: super::http::Clients,
 }
 
 /// The standard streams of this program, shared by all processes that have them: one queue of output, one buffer of
@@ -186,9 +194,13 @@ impl Program {
             profiles: self.profiles,
             ..WasiConfig::default()
         };
+        #[cfg(feature = "http")]
+        if self.profiles.contains(crate::wasi::Profile::Http) {
+            config.http = Some(self.surroundings.shared.http.of(birth));
+        }
         match birth.stdio {
             Stdio::Terminal => {
-                let (terminal, input) = self.surroundings.streams.get(&birth.reactor);
+                let (terminal, input) = self.surroundings.shared.streams.get(&birth.reactor);
                 config.stdin = Arc::new(input.clone());
                 config.stdout = terminal.stdout();
                 config.stderr = terminal.stderr();

@@ -67,7 +67,7 @@ impl Host for WasiState {
 }
 
 /// The address that a name may be, in any form that the system's own resolver would take for one.
-fn literal(name: &str) -> Option<IpAddr> {
+pub(in crate::wasi) fn literal(name: &str) -> Option<IpAddr> {
     if let Ok(address) = name.parse::<Ipv6Addr>() {
         return Some(IpAddr::V6(address).to_canonical());
     }

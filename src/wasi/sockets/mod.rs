@@ -33,6 +33,8 @@ use wasmtime_wasi::p2::bindings::sockets::{
 use wasmtime_wasi_io::streams::Error as StreamError;
 
 use super::state::{WasiState, WasiView};
+#[cfg(feature = "http")]
+pub(super) use lookup::literal;
 
 /// What a fallible function of these interfaces gives.
 type SocketResult<T> = std::result::Result<T, SocketError>;
