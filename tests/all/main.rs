@@ -9,6 +9,9 @@ mod fields;
 mod files;
 /// Every guest of the fixtures, each function of it.
 mod guests;
+/// Requests of guests.
+#[cfg(feature = "http")]
+mod http;
 /// Which room may import which.
 mod layering;
 /// The YAML of the mission as one application.

@@ -65,7 +65,7 @@ fn flipped(digit: &str) -> &'static str {
     if digit == "0" { "1" } else { "0" }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();

@@ -75,6 +75,34 @@ fn a_program_with_wasi_guests_has_only_documented_threads() {
 }
 
 #[test]
+#[cfg(feature = "http")]
+fn a_program_with_a_request_under_way_has_only_documented_threads() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let address = super::http::server(move |stream| {
+        super::http::read_head(&mut BufReader::new(&stream));
+        tell.send(stream).expect("the test listens");
+    });
+    let url = format!("myns:settings:values.API_URL=http://localhost:{}/", address.port());
+    let mut running = super::support::Running::start(
+        super::support::wippy().arg("-C").arg(super::support::fixture("apps/mission")).args([
+            "-o",
+            &url,
+            "run",
+            "-x",
+            "myns:http_worker",
+        ]),
+    );
+    let stream = told.recv().expect("a request");
+    let (names, epolls) = (thread_names(running.child().id()), epoll_instances(running.child().id()));
+    let strangers: Vec<_> = names.iter().filter(|name| !is_documented(name)).collect();
+    assert!(strangers.is_empty(), "undocumented threads {strangers:?} among {names:?}");
+    assert!(names.contains("wippy-blocking"), "it looked up a name: {names:?}");
+    assert_eq!(epolls.len(), 1, "one host, one reactor, and nobody else's: {epolls:?}");
+    (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+    assert_eq!(running.end().stdout, "200 2 ok\n");
+}
+
+#[test]
 fn the_readme_names_the_same_threads() {
     let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     for name in DOCUMENTED.iter().skip(1) {
