@@ -44,7 +44,7 @@ pub use source::{FdSource, Interest, ReactorClosed, Ready, Registration};
 pub use timer::Sleep;
 
 /// For tests of rooms that do not know schedulers and drive a reactor themselves.
-#[cfg(test)]
+#[cfg(all(test, feature = "http"))]
 pub(crate) use crate::scheduler::Driver;
 use alarm::Alarm;
 use drive::{Core, Parking};
