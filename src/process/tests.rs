@@ -224,7 +224,7 @@ fn cancel_waits_for_the_next_wait() {
         _ => Progress::Blocked,
     });
     let process = world.spawn();
-    world.await_steps(1);
+    until(|| process.state() == State::Blocked);
     process.cancel("enough");
     assert_eq!(wait(&process), Exit::Cancelled { reason: "enough".into() });
     assert_eq!(world.shared.steps.load(Ordering::SeqCst), 4, "it went on while it computed");
