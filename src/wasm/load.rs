@@ -15,6 +15,7 @@ use wasmtime::{Engine, Module};
 
 use super::engine::Engines;
 use super::exports::{self, MethodError, START};
+use super::host;
 use super::module::{Code, CompileError, chain};
 use super::program::{self, Program, Startable, Surroundings, Target, runs_before};
 use super::state::State;
@@ -234,7 +235,8 @@ impl<'e> Linkers<'e> {
         }
         let mut linker = component::Linker::new(self.engine);
         wasi::add_to_linker(&mut linker, profiles)?;
-        wasi::stub_missing(&mut linker, component, profiles, &[])?;
+        let linked = host::add_to_linker(&mut linker, profiles)?;
+        wasi::stub_missing(&mut linker, component, profiles, &linked)?;
         let pre = linker.instantiate_pre(component)?;
         Ok(self.components.lock().entry(key).or_insert(pre).clone())
     }

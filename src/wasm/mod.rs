@@ -14,6 +14,7 @@ mod engine;
 mod exports;
 mod failure;
 mod fiber;
+mod host;
 #[cfg(feature = "http")]
 mod http;
 mod load;

@@ -23,6 +23,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("command", &["a_command_does_what_its_options_say", "a_command_that_panics_traps_and_shows_where"]),
     ("files", &["a_component_reads_and_writes", "a_component_opens_in_every_way", "a_component_works_on_names"]),
     ("files1", &["a_command_reads_and_writes", "a_command_works_on_names"]),
+    ("funcs", &["a_call_of_a_function_is_answered_with_an_error"]),
     ("greet", &["the_smallest_component_greets"]),
     (
         "greeter",
@@ -453,6 +454,26 @@ fn an_older_and_a_newer_0_2_draw_from_the_same_source() {
         );
         assert_eq!((failure.kind, failure.message), (FailureKind::Import, message));
     }
+}
+
+#[test]
+fn a_call_of_a_function_is_answered_with_an_error() {
+    let house = House::new(
+        "- { name: text, kind: process.wasm, guest: funcs, method: text, imports: [funcs] }
+         - { name: bytes, kind: process.wasm, guest: funcs, method: bytes, imports: ['wippy:runtime/funcs@0.1.0'] }
+         - { name: unlisted, kind: process.wasm, guest: funcs, method: text }",
+    );
+    let refused = |text: &str| Exit::Returned(Payload::Map([("err".to_owned(), text.into())].into_iter().collect()));
+    let unserved = "`app:sum` was not called: this version serves no functions; spawn a process instead";
+    assert_eq!(house.run("text", &["app:sum", "1 2"]), refused(unserved));
+    assert_eq!(house.run("bytes", &["app:sum", "[1, 2]"]), refused(unserved));
+    for target in ["sum", "", ":sum", "app:"] {
+        assert_eq!(house.run("text", &[target, ""]), refused(&format!("invalid function target: {target}")));
+    }
+    let Exit::Failed(failure) = house.run("unlisted", &["app:sum", ""]) else { panic!("it is not listed") };
+    let message = "the guest of `app:unlisted` called `call-string` of `wippy:runtime/funcs@0.1.0`, which the entry does \
+                   not list: add `- funcs` under `imports:`";
+    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Import, message));
 }
 
 #[cfg(feature = "http")]
