@@ -155,7 +155,14 @@ impl RuntimeBuilder {
         ticker.on_tick(loaded.engines.on_tick());
         let hosts = plan.hosts(&loaded.registry, &ticker);
         let manager = Manager::new(loaded.programs, hosts);
-        Ok(Runtime { registry: loaded.registry, warnings: loaded.diagnostics, manager, clock: plan.clock, ticker })
+        Ok(Runtime {
+            registry: loaded.registry,
+            warnings: loaded.diagnostics,
+            manager,
+            clock: plan.clock,
+            ticker,
+            _engines: loaded.engines,
+        })
     }
 
     fn read(self, purpose: Purpose) -> Result<(Loaded, HostPlan), BuildError> {
@@ -253,6 +260,8 @@ pub struct Runtime {
     manager: Manager,
     clock: Clock,
     ticker: Ticker,
+    /// The ticker reaches them as long as they are here.
+    _engines: Engines,
 }
 
 impl Runtime {

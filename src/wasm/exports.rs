@@ -108,12 +108,8 @@ fn exports(engine: &Engine, component: &Component) -> Vec<Export> {
 
 /// Finds a method of a component: a plain export, `interface#function` with or without the interface's version, or `run`
 /// for the command that `wasi:cli/run` is.
-pub(super) fn component_method(
-    engine: &Engine,
-    component: &Component,
-    method: &str,
-) -> Result<ComponentMethod, MethodError> {
-    let mut exports = exports(engine, component);
+pub(super) fn component_method(component: &Component, method: &str) -> Result<ComponentMethod, MethodError> {
+    let mut exports = exports(component.engine(), component);
     // With several versions of one interface the last is the newest: exports come in the order of their names.
     let found = exports
         .iter()
@@ -150,10 +146,9 @@ pub(super) fn core_method(module: &Module, method: &str) -> Result<FuncType, Met
 mod tests {
     use super::*;
 
-    fn component() -> (Engine, Component) {
-        let engine = Engine::default();
-        let component = Component::new(
-            &engine,
+    fn component() -> Component {
+        Component::new(
+            &Engine::default(),
             r#"(component
                 (core module $m (func (export "f")) (func (export "r") (result i32) i32.const 0))
                 (core instance $i (instantiate $m))
@@ -166,13 +161,12 @@ mod tests {
                 (export "wasi:cli/run@0.2.3" (instance $cli))
             )"#,
         )
-        .unwrap();
-        (engine, component)
+        .unwrap()
     }
 
     #[test]
     fn every_documented_form_finds_its_export() {
-        let (engine, component) = component();
+        let component = component();
         for (method, command) in [
             ("compute", false),
             ("acme:kit/math@1.2.0#gcd", false),
@@ -181,15 +175,15 @@ mod tests {
             ("wasi:cli/run#run", true),
             ("wasi:cli/run@0.2.3#run", true),
         ] {
-            let found = component_method(&engine, &component, method).map(|found| found.command);
+            let found = component_method(&component, method).map(|found| found.command);
             assert_eq!(found, Ok(command), "{method}");
         }
     }
 
     #[test]
     fn a_wrong_method_lists_what_there_is() {
-        let (engine, component) = component();
-        let error = |method| component_method(&engine, &component, method).map(|_| ()).unwrap_err();
+        let component = component();
+        let error = |method| component_method(&component, method).map(|_| ()).unwrap_err();
         assert_eq!(error("compte").suggestion.as_deref(), Some("compute"));
         assert_eq!(error("gcd").suggestion.as_deref(), Some("acme:kit/math@1.2.0#gcd"));
         let nothing = error("elsewhere");

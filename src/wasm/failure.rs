@@ -95,7 +95,7 @@ fn hint(error: &wasmtime::Error) -> &'static str {
     match is_refused {
         // By far the most common reason: the mappings end long before the memory.
         true => {
-            "; a process takes up to 7 memory mappings, and Linux allows a program `vm.max_map_count` of them: raise that, \
+            "; a process takes 5 to 7 memory mappings, and Linux allows a program `vm.max_map_count` of them: raise that, \
              or have fewer processes at once"
         }
         false => "",

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
+use wasmtime::Module;
 use wasmtime::component::{self, Component};
-use wasmtime::{Engine, Module};
 
-use super::engine::Engines;
+use super::engine::{EngineClass, Engines};
 use super::exports::{self, MethodError, START};
 use super::host;
 use super::module::{Code, CompileError, chain};
@@ -85,8 +85,8 @@ fn run(
     progress: Option<&dyn Progress>,
 ) -> (Programs, Diagnostics) {
     let binaries = read_all(entries, sources);
-    let codes = compile_all(&binaries, engines.preemptible(), progress);
-    let linkers = Linkers::new(engines.preemptible());
+    let codes = compile_all(&binaries, engines, progress);
+    let linkers = Linkers::default();
     let shared = Arc::new(program::Shared::default());
     let linked: Vec<_> = entries
         .par_iter()
@@ -181,7 +181,7 @@ fn problem(entry: &Entry, code: &'static str, field: &str, message: String) -> D
 
 type CodesByHash = HashMap<Hash, Result<Code, CompileError>>;
 
-fn compile_all(binaries: &[Binary], engine: &Engine, progress: Option<&dyn Progress>) -> CodesByHash {
+fn compile_all(binaries: &[Binary], engines: &Engines, progress: Option<&dyn Progress>) -> CodesByHash {
     let distinct: HashMap<&Hash, &Arc<[u8]>> = binaries
         .iter()
         .filter_map(|binary| match binary {
@@ -195,7 +195,10 @@ fn compile_all(binaries: &[Binary], engine: &Engine, progress: Option<&dyn Progr
     let codes = distinct
         .into_par_iter()
         .map(|(hash, bytes)| {
-            let code = Code::compile(engine, bytes);
+            let code = engines
+                .get(EngineClass::of(bytes.len()))
+                .map_err(CompileError::from)
+                .and_then(|engine| Code::compile(&engine, bytes));
             if let Some(progress) = progress {
                 progress.compiled();
             }
@@ -209,8 +212,8 @@ fn compile_all(binaries: &[Binary], engine: &Engine, progress: Option<&dyn Progr
 }
 
 /// Resolved linkers: one a binary and imports set.
-struct Linkers<'e> {
-    engine: &'e Engine,
+#[derive(Default)]
+struct Linkers {
     components: Shared<component::InstancePre<State>>,
     cores: Shared<wasmtime::InstancePre<State>>,
 }
@@ -218,11 +221,7 @@ struct Linkers<'e> {
 /// Results by binary and imports set. Two entries that come at once may both resolve; the first result is kept.
 type Shared<T> = parking_lot::Mutex<HashMap<(Hash, ProfileSet), T>>;
 
-impl<'e> Linkers<'e> {
-    fn new(engine: &'e Engine) -> Self {
-        Self { engine, components: Shared::default(), cores: Shared::default() }
-    }
-
+impl Linkers {
     fn component(
         &self,
         hash: &Hash,
@@ -233,7 +232,7 @@ impl<'e> Linkers<'e> {
         if let Some(pre) = self.components.lock().get(&key) {
             return Ok(pre.clone());
         }
-        let mut linker = component::Linker::new(self.engine);
+        let mut linker = component::Linker::new(component.engine());
         wasi::add_to_linker(&mut linker, profiles)?;
         let linked = host::add_to_linker(&mut linker, profiles)?;
         wasi::stub_missing(&mut linker, component, profiles, &linked)?;
@@ -251,7 +250,7 @@ impl<'e> Linkers<'e> {
         if let Some(pre) = self.cores.lock().get(&key) {
             return Ok(pre.clone());
         }
-        let mut linker = wasmtime::Linker::new(self.engine);
+        let mut linker = wasmtime::Linker::new(module.engine());
         wasi::add_preview1(&mut linker)?;
         wasi::stub_missing_core(&mut linker, module)?;
         let pre = linker.instantiate_pre(module)?;
@@ -265,7 +264,7 @@ fn link(
     spec: &WasmSpec,
     binary: &Binary,
     codes: &CodesByHash,
-    linkers: &Linkers<'_>,
+    linkers: &Linkers,
     sources: &Sources<'_>,
     shared: &Arc<program::Shared>,
 ) -> (Option<Arc<dyn process::Program>>, Vec<Diagnostic>) {
@@ -308,7 +307,6 @@ fn link(
         };
         let program = Program {
             entry: entry.id().clone(),
-            engine: linkers.engine.clone(),
             target,
             profiles,
             surroundings,
@@ -404,10 +402,9 @@ fn component_target(
     hash: &Hash,
     component: &Component,
     profiles: ProfileSet,
-    linkers: &Linkers<'_>,
+    linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
-    let method = exports::component_method(linkers.engine, component, &spec.method)
-        .map_err(|error| wrong_method(entry, &error))?;
+    let method = exports::component_method(component, &spec.method).map_err(|error| wrong_method(entry, &error))?;
     let plan = ComponentPlan::new(&spec.method, &method.func)
         .map_err(|error| Box::new(problem(entry, "uncallable-method", "method", error.to_string())))?;
     let pre = linkers.component(hash, component, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
@@ -424,7 +421,7 @@ fn core_target(
     hash: &Hash,
     module: &Module,
     profiles: ProfileSet,
-    linkers: &Linkers<'_>,
+    linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
     exports::core_method(module, &spec.method).map_err(|error| wrong_method(entry, &error))?;
     let pre = linkers.core(hash, module, profiles).map_err(|error| unlinkable(entry, spec, &error))?;

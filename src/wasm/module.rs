@@ -1,7 +1,11 @@
 //! A binary: recognised and compiled.
 
+use std::sync::Arc;
+
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
+
+use super::engine::EngineError;
 
 /// Compiled code of one binary.
 #[derive(Clone)]
@@ -22,6 +26,14 @@ pub(super) enum CompileError {
     UnknownLayer { layer: u16 },
     #[error("the wasm binary is not valid: {cause}")]
     Invalid { cause: String },
+    #[error("{0}")]
+    Engine(Arc<EngineError>),
+}
+
+impl From<EngineError> for CompileError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Arc::new(error))
+    }
 }
 
 fn hint(found: &str) -> &'static str {

@@ -31,10 +31,18 @@ pub(super) enum Target {
     Core { pre: InstancePre<State>, before: Option<&'static str>, plan: CorePlan },
 }
 
+impl Target {
+    fn engine(&self) -> &Engine {
+        match self {
+            Self::ComponentCommand { pre, .. } | Self::Component { pre, .. } => pre.engine(),
+            Self::CoreCommand { pre } | Self::Core { pre, .. } => pre.module().engine(),
+        }
+    }
+}
+
 /// A loaded wasm entry.
 pub(super) struct Program {
     pub(super) entry: EntryId,
-    pub(super) engine: Engine,
     pub(super) target: Target,
     pub(super) profiles: ProfileSet,
     pub(super) surroundings: Surroundings,
@@ -84,7 +92,7 @@ impl Program {
         };
         let clock = birth.reactor.clock().clone();
         let wasi = WasiState::new(config, Arc::clone(&birth.reactor));
-        let mut store = Store::new(&self.engine, State::new(wasi, clock));
+        let mut store = Store::new(self.target.engine(), State::new(wasi, clock));
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(TRANSFER_BYTES_MAX);
         fiber::slice(&mut store, wall);
