@@ -31,7 +31,7 @@
 //! # Rooms
 //! | Room | Is for | May import, beside the leaves |
 //! |---|---|---|
-//! | `suggest`, `sync` | what every room uses: the leaves | nothing |
+//! | [`limits`], `suggest`, `sync` | what every room uses: the leaves | nothing |
 //! | [`registry`] | what the files declared: values, positions, problems | – |
 //! | [`scheduler`] | tasks on workers; knows no I/O and no wasm | – |
 //! | [`reactor`] | readiness, timers and blocking calls, turned into wake-ups | `scheduler` (the driver trait) |
@@ -51,6 +51,7 @@
 //! - No thread, timer or reactor of another executor runs in this program.
 //! - Bad input never panics, never hangs, and is answered with the place, the expectation and the next step.
 
+pub mod limits;
 pub mod registry;
 mod suggest;
 

@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::env::Environment;
-use crate::process::{Host, HostKind, Machinery, Manager, Payload, Pid, ProcessHandle, SpawnError, Start};
+use crate::process::{
+    Bounds, Host, HostKind, HostRules, Machinery, Manager, Payload, Pid, ProcessHandle, SpawnError, Start,
+};
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig};
-use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry, Spec};
+use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
 use crate::scheduler::{Scheduler, Ticker};
 use crate::volume::Volumes;
 use crate::wasi::{Resolver, SystemResolver};
@@ -218,14 +220,16 @@ impl HostPlan {
         let blocking = BlockingPool::new(BlockingConfig::default());
         let mut hosts = Vec::new();
         for entry in registry.iter() {
-            let (kind, workers) = match entry.spec() {
-                Spec::ProcessHost(host) => (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(cores)),
-                Spec::TerminalHost(_) => (HostKind::Terminal, 1),
+            let (kind, workers, rules) = match entry.spec() {
+                Spec::ProcessHost(host) => {
+                    (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(cores), rules_of(host))
+                }
+                Spec::TerminalHost(_) => (HostKind::Terminal, 1, HostRules::default()),
                 _ => continue,
             };
             let (id, ticker, clock, blocking) =
                 (entry.id().clone(), ticker.clone(), self.clock.clone(), blocking.clone());
-            hosts.push(Host::new(entry.id().clone(), kind, Arc::clone(&next), move || {
+            hosts.push(Host::new(entry.id().clone(), kind, rules, Arc::clone(&next), move || {
                 let reactor = Reactor::new(clock.clone(), ReactorConfig::default().with_blocking(blocking.clone()))?;
                 let scheduler = Scheduler::builder(id.name())
                     .workers(workers)
@@ -236,6 +240,16 @@ impl HostPlan {
             }));
         }
         hosts
+    }
+}
+
+/// What a `process.host` declares for its processes.
+fn rules_of(host: &ProcessHost) -> HostRules {
+    let bound = |count: Option<u64>| count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    HostRules {
+        bounds: Bounds { processes: bound(host.max_processes), queued: bound(host.max_queued) },
+        default_limits: host.default_limits.clone(),
+        ceilings: host.limits.clone(),
     }
 }
 

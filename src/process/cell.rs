@@ -1,14 +1,16 @@
 //! What outlives a process: the requests for its end, its exit, and who waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Exit, Pid};
+use super::{Exit, Pid, Report};
+use crate::limits::Usage;
+use crate::reactor::{Clock, Instant as ClockTime};
 use crate::registry::EntryId;
 use crate::scheduler::{TaskRef, TaskState};
 
@@ -33,6 +35,9 @@ const TERMINATE: u8 = 2;
 pub(super) struct ProcessCell {
     pub(super) pid: Pid,
     pub(super) entry: EntryId,
+    pub(super) usage: Arc<Usage>,
+    /// The clock of its host.
+    pub(super) clock: Clock,
     /// Set once, right after the task was handed to the scheduler.
     task: OnceLock<TaskRef>,
     /// The strongest end asked for so far; only ever grows.
@@ -46,6 +51,8 @@ pub(super) struct ProcessCell {
 #[derive(Default)]
 struct Outcome {
     exit: Option<Exit>,
+    /// When it was published.
+    ended: Option<ClockTime>,
     wakers: Vec<Waker>,
     watchers: Vec<Box<dyn Watcher>>,
 }
@@ -59,10 +66,18 @@ pub(super) enum EndRequest {
 }
 
 impl ProcessCell {
-    pub(super) fn new(pid: Pid, entry: EntryId, watchers: Vec<Box<dyn Watcher>>) -> Self {
+    pub(super) fn new(
+        pid: Pid,
+        entry: EntryId,
+        usage: Arc<Usage>,
+        clock: Clock,
+        watchers: Vec<Box<dyn Watcher>>,
+    ) -> Self {
         Self {
             pid,
             entry,
+            usage,
+            clock,
             task: OnceLock::new(),
             request: AtomicU8::new(ALIVE),
             reason: OnceLock::new(),
@@ -142,6 +157,7 @@ impl ProcessCell {
                 return;
             }
             outcome.exit = Some(exit.clone());
+            outcome.ended = Some(self.clock.now());
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();
@@ -158,6 +174,28 @@ impl ProcessCell {
 
     pub(super) fn exit(&self) -> Option<Exit> {
         self.outcome.lock().exit.clone()
+    }
+
+    /// What is known of the process, once it has ended.
+    pub(super) fn report(&self) -> Option<Report> {
+        let (exit, ended) = {
+            let outcome = self.outcome.lock();
+            (outcome.exit.clone()?, outcome.ended?)
+        };
+        let usage = &self.usage;
+        Some(Report {
+            pid: self.pid.clone(),
+            entry: self.entry.clone(),
+            exit,
+            limits: usage.limits().clone(),
+            wall: Duration::from_nanos(ended.as_nanos().saturating_sub(usage.born_ns())),
+            cpu: usage.cpu(),
+            steps: self.steps(),
+            preemptions: usage.preemptions(),
+            memory_peak: usage.memory_peak(),
+            bytes_in: usage.bytes_in(),
+            bytes_out: usage.bytes_out(),
+        })
     }
 
     /// The exit, or `None` with the waker kept for it.

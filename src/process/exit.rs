@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Payload;
+use crate::limits::LimitExceeded;
 
 /// How a process ended. Published exactly once, after the resources of the process are gone.
 ///
@@ -64,23 +65,6 @@ pub struct Trap {
     pub message: String,
     /// The wasm frames, innermost first, one a line; empty when unknown.
     pub backtrace: Vec<String>,
-}
-
-/// Which limit was exceeded and by what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitExceeded {
-    /// The name of the limit as it is written in an entry, for example `max_execution`.
-    pub limit: &'static str,
-    /// What was allowed, with its unit.
-    pub allowed: String,
-    /// What was used, with its unit.
-    pub used: String,
-}
-
-impl fmt::Display for LimitExceeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "limit `{}` exceeded: allowed {}, used {}", self.limit, self.allowed, self.used)
-    }
 }
 
 /// A failure that is not the guest's trap.

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::cell::{ProcessCell, Watcher};
-use super::{Exit, Failure, FailureKind, Pid};
+use super::{Exit, Failure, FailureKind, Pid, Report};
+use crate::limits::Usage;
 use crate::registry::EntryId;
 use crate::scheduler::{TaskState, current};
 
@@ -54,6 +55,18 @@ impl ProcessHandle {
     #[must_use]
     pub fn exit(&self) -> Option<Exit> {
         self.cell.exit()
+    }
+
+    /// Its limits, and what it has used of them so far.
+    #[must_use]
+    pub fn usage(&self) -> &Usage {
+        &self.cell.usage
+    }
+
+    /// How it ended and what it used, once the process has ended.
+    #[must_use]
+    pub fn report(&self) -> Option<Report> {
+        self.cell.report()
     }
 
     /// Blocks this thread until the process has ended.

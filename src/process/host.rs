@@ -1,114 +1,21 @@
 //! A process host: a scheduler, a reactor and a process table.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::cell::ProcessCell;
-use super::task::ProcessTask;
+use super::table::{Admission, Bounds, Full, Place, Table};
+use super::task::{ProcessTask, Seat};
 use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio, Tasks};
+use crate::limits::Usage;
 use crate::reactor::Reactor;
-use crate::registry::EntryId;
+use crate::registry::{EntryId, LimitsSpec};
 use crate::scheduler::{Scheduler, SpawnError as SchedulerError, current};
-
-/// Shards of a process table: enough that workers on a few dozen cores rarely meet in one.
-const TABLE_SHARDS: usize = 32;
-
-/// The living processes of one host.
-pub(super) struct Table {
-    shards: Vec<Mutex<HashMap<u64, Arc<ProcessCell>>>>,
-    /// Nobody is taken any more; read under the lock of a shard.
-    closed: AtomicBool,
-    /// Processes that wait for an empty table; touched only when somebody waits.
-    waiting: AtomicBool,
-    lock: Mutex<()>,
-    emptied: Condvar,
-}
-
-impl Table {
-    fn new() -> Self {
-        Self {
-            shards: (0..TABLE_SHARDS).map(|_| Mutex::default()).collect(),
-            closed: AtomicBool::new(false),
-            waiting: AtomicBool::new(false),
-            lock: Mutex::new(()),
-            emptied: Condvar::new(),
-        }
-    }
-
-    fn shard(&self, unique: u64) -> &Mutex<HashMap<u64, Arc<ProcessCell>>> {
-        &self.shards[usize::try_from(unique % TABLE_SHARDS as u64).unwrap_or(0)]
-    }
-
-    /// False when the table is closed.
-    #[must_use]
-    fn insert(&self, cell: Arc<ProcessCell>) -> bool {
-        let mut shard = self.shard(cell.pid.unique()).lock();
-        // Relaxed: the lock orders it with `close`.
-        if self.closed.load(Ordering::Relaxed) {
-            return false;
-        }
-        shard.insert(cell.pid.unique(), cell);
-        true
-    }
-
-    /// Takes nobody from now on: when this returns, [`Table::all`] knows everybody there will ever be. Else a process
-    /// that is spawned during a shutdown would be told by nobody to end.
-    fn close(&self) {
-        self.closed.store(true, Ordering::Relaxed);
-        for shard in &self.shards {
-            // An insertion under way is over after this, and a later one sees the flag.
-            drop(shard.lock());
-        }
-    }
-
-    pub(super) fn remove(&self, unique: u64) {
-        let removed = self.shard(unique).lock().remove(&unique);
-        drop(removed);
-        // SeqCst, with the store in `wait_empty`: either this sees the waiter, or the waiter sees the removal.
-        if self.waiting.load(Ordering::SeqCst) {
-            let _guard = self.lock.lock();
-            self.emptied.notify_all();
-        }
-    }
-
-    fn get(&self, unique: u64) -> Option<Arc<ProcessCell>> {
-        self.shard(unique).lock().get(&unique).cloned()
-    }
-
-    fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
-    }
-
-    fn all(&self) -> Vec<Arc<ProcessCell>> {
-        self.shards.iter().flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
-    }
-
-    /// Waits until no process is left or the deadline, if there is one, has passed; true when none is left.
-    fn wait_empty(&self, deadline: Option<Instant>) -> bool {
-        let mut guard = self.lock.lock();
-        // SeqCst, with the load in `remove`.
-        self.waiting.store(true, Ordering::SeqCst);
-        loop {
-            if self.len() == 0 {
-                return true;
-            }
-            match deadline {
-                None => self.emptied.wait(&mut guard),
-                Some(deadline) => {
-                    if self.emptied.wait_until(&mut guard, deadline).timed_out() {
-                        return self.len() == 0;
-                    }
-                }
-            }
-        }
-    }
-}
 
 /// What kind of host it is, which decides where standard streams lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +37,23 @@ impl HostKind {
     }
 }
 
+/// What a host says of its processes. The default says nothing: everybody is taken, with the limits of their entries.
+#[derive(Clone, Debug)]
+pub(crate) struct HostRules {
+    /// How many processes it takes.
+    pub(crate) bounds: Bounds,
+    /// The limits of processes whose entry is silent.
+    pub(crate) default_limits: LimitsSpec,
+    /// The ceilings of all of them.
+    pub(crate) ceilings: LimitsSpec,
+}
+
+impl Default for HostRules {
+    fn default() -> Self {
+        Self { bounds: Bounds::NONE, default_limits: LimitsSpec::default(), ceilings: LimitsSpec::default() }
+    }
+}
+
 /// What a host runs on: made when its first process starts.
 pub(crate) struct Machinery {
     /// Its workers.
@@ -146,6 +70,7 @@ type Starter = Box<dyn Fn() -> io::Result<Machinery> + Send + Sync>;
 pub struct Host {
     id: EntryId,
     kind: HostKind,
+    rules: HostRules,
     starter: Starter,
     machinery: OnceLock<Machinery>,
     /// Held while the machinery is made, so that it is made once.
@@ -162,6 +87,7 @@ impl Host {
     pub(crate) fn new(
         id: EntryId,
         kind: HostKind,
+        rules: HostRules,
         next: Arc<AtomicU64>,
         starter: impl Fn() -> io::Result<Machinery> + Send + Sync + 'static,
     ) -> Self {
@@ -171,7 +97,8 @@ impl Host {
             starter: Box::new(starter),
             machinery: OnceLock::new(),
             starting: Mutex::new(()),
-            table: Arc::new(Table::new()),
+            table: Arc::new(Table::new(rules.bounds)),
+            rules,
             next,
             closing: AtomicBool::new(false),
         }
@@ -222,16 +149,27 @@ impl Host {
     }
 
     /// Starts a process of `program`. Its watchers are in place before its first step.
-    pub(super) fn spawn(&self, program: &dyn Program, start: Start) -> Result<ProcessHandle, SpawnError> {
+    ///
+    /// At a bound it waits for room until `deadline`, if there is one; on a worker it never waits.
+    pub(super) fn spawn(
+        &self,
+        program: &dyn Program,
+        start: Start,
+        deadline: Option<Instant>,
+    ) -> Result<ProcessHandle, SpawnError> {
         program.check(&start.input).map_err(|error| SpawnError::Arguments { entry: start.entry.clone(), error })?;
-        // Acquire, with the Release store in `shutdown`.
-        if self.closing.load(Ordering::Acquire) {
-            return Err(SpawnError::Closing { host: self.id.clone() });
-        }
+        let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
+        let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
+        program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
+        self.check_open()?;
         let Machinery { scheduler, reactor } = self.machinery()?;
+        let (admission, place) = self.admit(deadline)?;
         let unique = self.next.fetch_add(1, Ordering::Relaxed);
         let pid = Pid::new(self.id.clone(), unique);
-        let cell = Arc::new(ProcessCell::new(pid.clone(), start.entry.clone(), start.watchers));
+        let clock = reactor.clock().clone();
+        let usage = Arc::new(Usage::new(limits, clock.now().as_nanos()));
+        let cell =
+            Arc::new(ProcessCell::new(pid.clone(), start.entry.clone(), Arc::clone(&usage), clock, start.watchers));
         let stdio = match self.kind {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
@@ -241,6 +179,7 @@ impl Host {
             entry: start.entry,
             input: start.input,
             stdio,
+            usage,
             reactor: Arc::clone(reactor),
             tasks: Tasks::new(scheduler.clone()),
         };
@@ -248,26 +187,51 @@ impl Host {
         if !self.table.insert(Arc::clone(&cell)) {
             return Err(SpawnError::Closing { host: self.id.clone() });
         }
-        let task = ProcessTask::new(process, Arc::clone(&cell), Arc::clone(&self.table));
+        let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place) };
+        let task = ProcessTask::new(process, Arc::clone(&cell), reactor, seat);
         match scheduler.spawn(task) {
             Ok(task) => {
                 cell.attach(task);
                 Ok(ProcessHandle::new(cell))
             }
             Err(error) => {
-                let is_full = matches!(error, SchedulerError::Full { .. });
+                let full = match &error {
+                    SchedulerError::Full { max_tasks, .. } => Some(*max_tasks),
+                    SchedulerError::Stopped { .. } => None,
+                };
                 // Dropping the task takes it out of the table and publishes an exit that nobody has a handle for. The
                 // caller is told by the error, so the watchers are not told anything.
                 cell.forget_watchers();
                 drop(error);
-                let host = self.id.clone();
-                Err(if is_full {
-                    SpawnError::Busy { host, live: self.table.len() }
-                } else {
-                    SpawnError::Closing { host }
+                Err(match full {
+                    Some(allowed) => self.busy(Full { bound: "max_processes", allowed }),
+                    None => SpawnError::Closing { host: self.id.clone() },
                 })
             }
         }
+    }
+
+    fn check_open(&self) -> Result<(), SpawnError> {
+        // Acquire, with the Release store in `shutdown`.
+        if self.closing.load(Ordering::Acquire) {
+            return Err(SpawnError::Closing { host: self.id.clone() });
+        }
+        Ok(())
+    }
+
+    fn admit(&self, deadline: Option<Instant>) -> Result<(Admission, Place), SpawnError> {
+        let admitted = match deadline {
+            Some(deadline) if !current::on_worker() => self.table.admit_until(deadline),
+            _ => self.table.admit(),
+        };
+        admitted.map_err(|full| match self.check_open() {
+            Ok(()) => self.busy(full),
+            Err(closing) => closing,
+        })
+    }
+
+    fn busy(&self, Full { bound, allowed }: Full) -> SpawnError {
+        SpawnError::Busy { host: self.id.clone(), bound, allowed, live: self.table.len() }
     }
 
     /// Stops the host: no new process, cancel for all, force for what is left at `deadline`, then the workers. Without

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::cell::Watcher;
 use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program};
-use crate::registry::EntryId;
+use crate::registry::{EntryId, LimitsSpec};
 
 /// What is needed to start a process.
 ///
@@ -26,6 +26,8 @@ pub struct Start {
     pub host: EntryId,
     /// The arguments.
     pub input: Vec<Payload>,
+    /// Limits of this process alone, before those of its entry; the ceilings of its host hold all the same.
+    pub limits: LimitsSpec,
     /// Who is told of the exit; in place before the first step, so that no exit can be missed.
     pub watchers: Vec<Box<dyn Watcher>>,
 }
@@ -34,13 +36,20 @@ impl Start {
     /// A start of this entry on this host, without arguments.
     #[must_use]
     pub fn new(entry: EntryId, host: EntryId) -> Self {
-        Self { entry, host, input: Vec::new(), watchers: Vec::new() }
+        Self { entry, host, input: Vec::new(), limits: LimitsSpec::default(), watchers: Vec::new() }
     }
 
     /// With these arguments.
     #[must_use]
     pub fn input(mut self, input: impl IntoIterator<Item = Payload>) -> Self {
         self.input = input.into_iter().collect();
+        self
+    }
+
+    /// With limits of its own: what is silent in them is as the entry says.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitsSpec) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -95,11 +104,23 @@ pub enum SpawnError {
         /// What does not fit.
         error: ArgumentError,
     },
+    /// The entry can't run with these limits.
+    #[error("`{entry}`: {error}")]
+    Limits {
+        /// The entry.
+        entry: EntryId,
+        /// What does not fit.
+        error: ArgumentError,
+    },
     /// The host holds as many processes as it may.
-    #[error("host `{host}` is full: {live} processes; wait for one to end and try again")]
+    #[error("host `{host}` is full: {live} processes, and its `{bound}` is {allowed}; wait for one and try again")]
     Busy {
         /// The host.
         host: EntryId,
+        /// The bound that was reached: `max_processes` or `max_queued`.
+        bound: &'static str,
+        /// How many that allows.
+        allowed: usize,
         /// How many processes it holds.
         live: usize,
     },
@@ -159,14 +180,30 @@ impl Manager {
     /// Starts a process: its arguments are checked now, its first step happens on a worker of the host.
     ///
     /// # Errors
-    /// See [`SpawnError`].
+    /// See [`SpawnError`]; at a bound of the host [`SpawnError::Busy`], at once.
     pub fn spawn(&self, start: Start) -> Result<ProcessHandle, SpawnError> {
+        self.spawn_by(start, None)
+    }
+
+    /// [`Manager::spawn`], which waits for room when the host is at a bound, as long as `timeout`. On a worker it does not
+    /// wait: whoever would make room may need this very thread.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub fn spawn_within(&self, start: Start, timeout: Duration) -> Result<ProcessHandle, SpawnError> {
+        // Past the clock's end there is no deadline to compare with; thirty years are as good.
+        const FOREVER: Duration = Duration::from_secs(1 << 30);
+        let now = Instant::now();
+        self.spawn_by(start, now.checked_add(timeout).or_else(|| now.checked_add(FOREVER)))
+    }
+
+    fn spawn_by(&self, start: Start, deadline: Option<Instant>) -> Result<ProcessHandle, SpawnError> {
         let program = self.program(&start.entry)?;
         let host = self.hosts.get(&start.host).ok_or_else(|| SpawnError::UnknownHost {
             host: start.host.clone(),
             known: self.hosts.keys().cloned().collect(),
         })?;
-        host.spawn(&**program, start)
+        host.spawn(&**program, start, deadline)
     }
 
     /// The program of an entry.

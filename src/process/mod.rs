@@ -18,21 +18,26 @@ mod manager;
 mod payload;
 mod pid;
 mod program;
+mod report;
 pub(crate) mod step;
+mod table;
 mod task;
 mod tasks;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;
 
+pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
 pub use crate::scheduler::TaskState as State;
 pub use cell::Watcher;
-pub use exit::{Exit, Failure, FailureKind, LimitExceeded, Trap};
+pub use exit::{Exit, Failure, FailureKind, Trap};
 pub use handle::ProcessHandle;
-pub(crate) use host::Machinery;
 pub use host::{Host, HostKind};
+pub(crate) use host::{HostRules, Machinery};
 pub use manager::{Manager, SpawnError, Start};
 pub use payload::{JsonError, Payload, YamlError};
 pub use pid::{Pid, PidError};
 pub use program::{ArgumentError, Birth, Process, Program, Progress, ResultStyle, Stdio};
+pub use report::Report;
+pub(crate) use table::Bounds;
 pub use tasks::Tasks;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::{Exit, Payload, Pid, Tasks};
+use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
-use crate::registry::EntryId;
+use crate::registry::{EntryId, LimitsSpec};
 
 /// Something that processes are made from: a loaded wasm entry, a Lua script, a native state machine.
 ///
@@ -26,6 +27,21 @@ pub trait Program: Send + Sync + 'static {
     /// # Errors
     /// A text is no value of the expected type, or the count is wrong; the text names the signature.
     fn read_arguments(&self, text: &[String]) -> Result<Vec<Payload>, ArgumentError>;
+
+    /// The limits that its entry names.
+    fn limits(&self) -> LimitsSpec {
+        LimitsSpec::default()
+    }
+
+    /// Makes of the limits of a coming process what the program can enforce, for example a stack of the next size there
+    /// is. What comes out is what the process has and its report says.
+    ///
+    /// # Errors
+    /// The program can't run within these limits; the text says why and what to do.
+    fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
+        let _ = limits;
+        Ok(())
+    }
 
     /// Makes a process. Nothing of the guest runs here; that begins with the first step.
     fn create(&self, birth: Birth) -> Box<dyn Process>;
@@ -73,6 +89,9 @@ pub struct Birth {
     pub input: Vec<Payload>,
     /// Where its standard streams lead.
     pub stdio: Stdio,
+    /// Its limits, and the counters of what it uses of them. Wall time, time in steps and preemptions are counted by the
+    /// host; everything else by who hands it out.
+    pub usage: Arc<Usage>,
     /// The reactor of its host: timers, readiness, blocking jobs.
     pub reactor: Arc<Reactor>,
     /// The workers of its host, for what the host does on behalf of the process.

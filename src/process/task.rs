@@ -1,24 +1,40 @@
 //! A process as a task of the scheduler: end requests before the step, release before the exit.
 
+use std::future::Future as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Context;
 
 use super::cell::{EndRequest, ProcessCell};
-use super::host::Table;
+use super::table::{Admission, Place, Table};
 use super::{Exit, Failure, FailureKind, Process, Progress};
+use crate::reactor::{Instant, Reactor, Sleep};
 use crate::scheduler::{Step, Task, current};
+
+/// What a process takes up at its host.
+pub(super) struct Seat {
+    pub(super) table: Arc<Table>,
+    /// Until the process is gone.
+    pub(super) admission: Admission,
+    /// Until its first step.
+    pub(super) place: Option<Place>,
+}
 
 /// The task of one process. Whatever becomes of it, an exit is published: by a step, by a panic, or by the drop of a task
 /// that its scheduler gave up.
 pub(super) struct ProcessTask {
     process: Option<Box<dyn Process>>,
     cell: Arc<ProcessCell>,
-    table: Arc<Table>,
+    seat: Option<Seat>,
+    /// The end of its wall time as a wake-up, for a process that waits.
+    deadline: Option<Sleep>,
 }
 
 impl ProcessTask {
-    pub(super) fn new(process: Box<dyn Process>, cell: Arc<ProcessCell>, table: Arc<Table>) -> Self {
-        Self { process: Some(process), cell, table }
+    pub(super) fn new(process: Box<dyn Process>, cell: Arc<ProcessCell>, reactor: &Arc<Reactor>, seat: Seat) -> Self {
+        let end = cell.usage.wall_end_ns().map(Instant::from_nanos);
+        let deadline = end.map(|end| reactor.sleep_until(end));
+        Self { process: Some(process), cell, seat: Some(seat), deadline }
     }
 
     /// Releases the process, then tells the world: a watcher never sees a process that still holds something.
@@ -33,21 +49,57 @@ impl ProcessTask {
             let message = format!("`{}`: the host panicked while it released this process", self.cell.entry);
             exit = Exit::Failed(Failure::new(FailureKind::Panic, message));
         }
-        self.table.remove(self.cell.pid.unique());
+        self.deadline = None;
+        if let Some(seat) = self.seat.take() {
+            seat.table.remove(self.cell.pid.unique());
+            // Before the exit is known: whoever hears of it finds room for the next one.
+            drop((seat.place, seat.admission));
+        }
         self.cell.publish(exit);
         Step::Done
     }
 }
 
+impl ProcessTask {
+    /// What the limits of time say, and a wake-up for when they will say otherwise.
+    fn past_its_time(&mut self, context: &mut Context<'_>) -> Option<Exit> {
+        let now = self.cell.clock.now();
+        if let Err(limit) = self.cell.usage.check_time(now.as_nanos()) {
+            return Some(Exit::LimitExceeded(limit));
+        }
+        if let Some(deadline) = &mut self.deadline
+            && Pin::new(deadline).poll(context).is_ready()
+        {
+            // It passed between the two looks.
+            let limit = self.cell.usage.check_time(self.cell.clock.now().as_nanos()).err()?;
+            return Some(Exit::LimitExceeded(limit));
+        }
+        None
+    }
+}
+
 impl Task for ProcessTask {
     fn step(&mut self, context: &mut Context<'_>) -> Step {
+        if let Some(seat) = &mut self.seat {
+            seat.place = None;
+        }
         if current::cancelled() || self.cell.requested() == EndRequest::Terminate {
             return self.finish(Exit::Terminated);
         }
+        if let Some(exit) = self.past_its_time(context) {
+            return self.finish(exit);
+        }
         let Some(process) = &mut self.process else { return Step::Done };
-        let waits = match process.step(context) {
+        let (usage, clock) = (&self.cell.usage, &self.cell.clock);
+        usage.begin_step(clock.now().as_nanos());
+        let progress = process.step(context);
+        usage.end_step(clock.now().as_nanos());
+        let waits = match progress {
             Progress::Exit(exit) => return self.finish(exit),
-            Progress::Preempted => return Step::Preempted,
+            Progress::Preempted => {
+                usage.add_preemption();
+                return Step::Preempted;
+            }
             Progress::Blocked => Step::Blocked,
             Progress::Idle => Step::Idle,
         };
@@ -56,10 +108,15 @@ impl Task for ProcessTask {
             let reason = self.cell.cancel_reason();
             return self.finish(Exit::Cancelled { reason });
         }
+        // One that sleeps on would not be asked again before it wakes.
+        if let Err(limit) = usage.check_time(clock.now().as_nanos()) {
+            return self.finish(Exit::LimitExceeded(limit));
+        }
         waits
     }
 
     fn panicked(&mut self, message: &str) {
+        self.cell.usage.end_step(self.cell.clock.now().as_nanos());
         let entry = &self.cell.entry;
         let message = format!("`{entry}`: the host panicked while it ran this process: {message}");
         let _ = self.finish(Exit::Failed(Failure::new(FailureKind::Panic, message)));

@@ -42,7 +42,7 @@ impl exit::Host for WasiState {
 
 impl WasiState {
     fn push_output(&mut self, output: Arc<dyn Output>) -> Result<Resource<DynOutputStream>> {
-        let stream: DynOutputStream = Box::new(StdoutStream { output, usage: self.usage.clone(), permitted: 0 });
+        let stream: DynOutputStream = Box::new(StdoutStream { output, usage: self.usage().clone(), permitted: 0 });
         Ok(self.table.push(stream)?)
     }
 
@@ -57,7 +57,7 @@ impl WasiState {
 impl stdin::Host for WasiState {
     fn get_stdin(&mut self) -> Result<Resource<DynInputStream>> {
         let stream: DynInputStream =
-            Box::new(StdinStream { input: self.config.stdin.clone(), usage: self.usage.clone() });
+            Box::new(StdinStream { input: self.config.stdin.clone(), usage: self.usage().clone() });
         Ok(self.table.push(stream)?)
     }
 }

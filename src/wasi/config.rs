@@ -6,6 +6,7 @@ use super::network::NetworkPolicy;
 use super::profile::ProfileSet;
 use super::resolver::{NoResolver, Resolver};
 use super::stdio::{Discard, EmptyInput, Input, Output};
+use crate::limits::Usage;
 use crate::volume::Volume;
 
 /// What one process gets from the host. The default gives it nothing: no arguments, no environment, an empty input,
@@ -43,6 +44,9 @@ pub struct WasiConfig {
     pub resolver: Arc<dyn Resolver>,
     /// What the entry lists under `imports`.
     pub profiles: ProfileSet,
+    /// What the guest may use, and the counters of what it uses. Each process has its own: a clone of this configuration is
+    /// for the same process.
+    pub usage: Arc<Usage>,
     /// Who sends the guest's HTTP requests; without it each of them fails with `configuration-error`.
     #[cfg(feature = "http")]
     pub http: Option<super::HttpClient>,
@@ -62,6 +66,7 @@ impl Default for WasiConfig {
             network: Arc::default(),
             resolver: Arc::new(NoResolver),
             profiles: ProfileSet::EMPTY,
+            usage: Arc::default(),
             #[cfg(feature = "http")]
             http: None,
         }

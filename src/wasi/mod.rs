@@ -56,8 +56,7 @@ pub use profile::{Profile, ProfileSet, UnknownImport, profile_of_interface};
 pub use resolver::{
     ABANDONED_LOOKUPS_MAX, LOOKUPS_MAX, LOOKUPS_QUEUED_MAX, Lookup, NoResolver, ResolveError, Resolver, SystemResolver,
 };
-pub(crate) use state::RESOURCES_MAX;
-pub use state::{WasiState, WasiUsage, WasiView};
+pub use state::{WasiState, WasiView};
 pub use stdio::{
     BytesInput, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput, QUEUE_BYTES_MAX,
     StreamFailure, TRANSFER_BYTES_MAX, Terminal,

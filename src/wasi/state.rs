@@ -1,7 +1,6 @@
 //! What one process holds on the host's side.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmtime::component::ResourceTable;
 
@@ -10,12 +9,14 @@ use super::preview1::Descriptors;
 use super::random::Generators;
 use super::sockets::KnownAddresses;
 use super::stdio::StreamFailure;
+use crate::limits::Usage;
 use crate::reactor::Reactor;
 
-/// How many resources (streams, pollables, descriptors, sockets) one process may hold at once. Enough for a guest that
-/// serves ten thousand connections with two streams and a pollable each; a full table is the end of the process where
-/// the function called has no error result.
-pub(crate) const RESOURCES_MAX: usize = 65_536;
+/// How many resources (streams, pollables, descriptors, sockets) a process may hold at once. At the bound a function with an
+/// error result gives that, and any other one ends the process.
+pub(super) fn handles_max(usage: &Usage) -> usize {
+    usage.limits().max_handles.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
 
 /// Lends a store's data type to the host functions of this room.
 pub trait WasiView: Send + 'static {
@@ -43,8 +44,6 @@ pub struct WasiState {
     pub(super) config: WasiConfig,
     /// Clock, timers and blocking pool.
     pub(super) reactor: Arc<Reactor>,
-    /// Outlives the store: the exit report reads it.
-    pub(super) usage: Arc<WasiUsage>,
     /// Made at the first request.
     pub(super) generators: Option<Generators>,
     /// By which names the guest found which addresses.
@@ -58,12 +57,11 @@ impl WasiState {
     #[must_use]
     pub fn new(config: WasiConfig, reactor: Arc<Reactor>) -> WasiState {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        table.set_max_capacity(handles_max(&config.usage));
         WasiState {
             table,
             config,
             reactor,
-            usage: Arc::default(),
             generators: None,
             known_addresses: KnownAddresses::default(),
             descriptors: None,
@@ -76,10 +74,10 @@ impl WasiState {
         &self.config
     }
 
-    /// Its counters; they outlive the state.
+    /// Its limits and counters; they outlive the state.
     #[must_use]
-    pub fn usage(&self) -> &Arc<WasiUsage> {
-        &self.usage
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.config.usage
     }
 
     /// The table of its resources, for host functions of other rooms.
@@ -113,34 +111,5 @@ impl Drop for WasiState {
     fn drop(&mut self) {
         self.config.stdout.finish();
         self.config.stderr.finish();
-    }
-}
-
-/// What one process moved through its streams. Read from any thread, also after the process.
-#[derive(Debug, Default)]
-pub struct WasiUsage {
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-}
-
-impl WasiUsage {
-    /// Bytes the guest has read from its standard input.
-    #[must_use]
-    pub fn bytes_in(&self) -> u64 {
-        self.bytes_in.load(Ordering::Relaxed)
-    }
-
-    /// Bytes the guest has written to its standard output and error, including those still on their way.
-    #[must_use]
-    pub fn bytes_out(&self) -> u64 {
-        self.bytes_out.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn add_in(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(super) fn add_out(&self, bytes: usize) {
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }

@@ -6,9 +6,17 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
-/// Guest stack of a process, in bytes. The engine fixes it for every process of a class; this is the only class until an
-/// entry may ask for another.
-pub(crate) const GUEST_STACK_BYTES: usize = 1 << 20;
+use crate::limits::Limits;
+
+/// The stacks there are, in bytes, smallest first. The engine fixes a guest's stack when code is compiled, so `max_stack`
+/// selects the smallest of these that has what is asked for; no limit, and anything beyond, selects the largest.
+const STACK_CLASSES: [usize; 4] = [256 << 10, 1 << 20, 4 << 20, 16 << 20];
+
+/// The stack that a process gets which asked for this much, in bytes.
+pub(super) fn stack_class(max_stack: Option<u64>) -> usize {
+    let fits = |class: &usize| max_stack.is_some_and(|asked| asked <= *class as u64);
+    STACK_CLASSES.into_iter().find(fits).unwrap_or(STACK_CLASSES[STACK_CLASSES.len() - 1])
+}
 
 /// Stack that is left to host functions when a guest has used all of its own, in bytes. An overflow there would abort the
 /// whole program, so it is generous: 128 KiB is the least that the hosts are written for.
@@ -46,7 +54,7 @@ pub enum EngineError {
 
 /// How the first content of a linear memory gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Image {
+enum Image {
     /// Copied from the binary at instantiation: no more memory mappings than the memory itself takes.
     Copied,
     /// Mapped from a file in memory, page by page when touched: two more mappings a process.
@@ -68,13 +76,23 @@ impl Image {
 /// What the engine fixes when code is compiled: processes that differ in it need engines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct EngineClass {
-    pub(crate) image: Image,
+    image: Image,
+    /// Bytes of the guest's stack.
+    stack: usize,
+    /// Whether instructions are counted. The counts must be the same on every machine, so nothing that the standard leaves
+    /// to it may differ either.
+    fuel: bool,
 }
 
 impl EngineClass {
-    /// The class of a binary of this many bytes.
-    pub(crate) fn of(binary: usize) -> Self {
-        Self { image: Image::of(binary) }
+    /// Bytes of the guest's stack.
+    pub(crate) fn stack(self) -> usize {
+        self.stack
+    }
+
+    /// The class of a process with these limits, of a binary of this many bytes.
+    pub(crate) fn of(binary: usize, limits: &Limits) -> Self {
+        Self { image: Image::of(binary), stack: stack_class(limits.max_stack), fuel: limits.max_fuel.is_some() }
     }
 }
 
@@ -103,7 +121,7 @@ impl Engines {
         }
         let engines = Self(Arc::new(Made { cache, by_class: RwLock::default() }));
         // The most common one: a machine that lacks something is told before anything is loaded.
-        engines.get(EngineClass { image: Image::Copied })?;
+        engines.get(EngineClass::of(0, &Limits::default()))?;
         Ok((engines, uncached))
     }
 
@@ -147,8 +165,11 @@ impl Made {
             // Doubles the cost of a component call and serves WASI 0.3 only.
             .concurrency_support(false)
             .memory_init_cow(class.image == Image::Mapped)
-            .max_wasm_stack(GUEST_STACK_BYTES)
-            .async_stack_size(GUEST_STACK_BYTES + HOST_STACK_BYTES)
+            .max_wasm_stack(class.stack)
+            .async_stack_size(class.stack + HOST_STACK_BYTES)
+            .consume_fuel(class.fuel)
+            .relaxed_simd_deterministic(class.fuel)
+            .cranelift_nan_canonicalization(class.fuel)
             // Set on purpose: the default follows RUST_BACKTRACE and doubles the cost of dropping a fiber.
             .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
             .cache(self.cache.clone());
@@ -167,4 +188,34 @@ fn open_cache(directory: Option<PathBuf>) -> wasmtime::Result<Cache> {
         Cache::new(config)
     })?;
     opener.join().unwrap_or_else(|_| Err(wasmtime::Error::msg("the cache could not be opened")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_is_the_smallest_that_has_what_was_asked_for() {
+        let classes =
+            [0, 1, 256 << 10, (256 << 10) + 1, 1 << 20, 5 << 20, u64::MAX].map(|asked| stack_class(Some(asked)));
+        assert_eq!(classes, [256 << 10, 256 << 10, 256 << 10, 1 << 20, 1 << 20, 16 << 20, 16 << 20]);
+        assert_eq!(stack_class(None), 16 << 20);
+    }
+
+    #[test]
+    fn a_class_has_one_engine() {
+        let (engines, _) = Engines::new(&EngineOptions { cache: false, cache_directory: None }).expect("an engine");
+        let mut limits = Limits::default();
+        let same = |one: EngineClass, other: EngineClass| {
+            Engine::same(&engines.get(one).expect("an engine"), &engines.get(other).expect("an engine"))
+        };
+        let usual = EngineClass::of(100, &limits);
+        assert!(same(usual, EngineClass::of(COPIED_BINARY_MAX, &limits)));
+        assert!(!same(usual, EngineClass::of(COPIED_BINARY_MAX + 1, &limits)));
+        limits.max_fuel = Some(1);
+        assert!(!same(usual, EngineClass::of(100, &limits)));
+        limits.max_fuel = None;
+        limits.max_stack = Some(2 << 20);
+        assert!(!same(usual, EngineClass::of(100, &limits)));
+    }
 }

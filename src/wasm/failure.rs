@@ -5,18 +5,28 @@ use std::io;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap as Code, WasmBacktrace};
 
-use super::engine::GUEST_STACK_BYTES;
 use super::value::AbiError;
-use crate::process::{Exit, Failure, FailureKind, LimitExceeded, Trap};
+use crate::limits::{Bytes, LimitExceeded, Usage};
+use crate::process::{Exit, Failure, FailureKind, Trap};
 use crate::registry::EntryId;
-use crate::wasi::{GuestExit, NotServed, RESOURCES_MAX, UnlistedImport};
+use crate::wasi::{GuestExit, NotServed, UnlistedImport};
 
 /// What one call may copy between a guest and its host, in bytes as the engine counts them: the memory of this side that
-/// a guest can make us take at once. The engine's own default.
-pub(super) const TRANSFER_BYTES_MAX: usize = 128 << 20;
+/// a guest can make us take at once. The engine's own default; less for a process that may hold less.
+const TRANSFER_BYTES_MAX: usize = 128 << 20;
+
+/// The bound of one call's copies for a process.
+pub(super) fn transfer_max(usage: &Usage) -> usize {
+    let memory = usage.limits().max_memory.and_then(|limit| usize::try_from(limit).ok());
+    memory.map_or(TRANSFER_BYTES_MAX, |memory| memory.min(TRANSFER_BYTES_MAX))
+}
 
 /// How the engine's error about [`TRANSFER_BYTES_MAX`] begins; its type is private.
 const TRANSFER_EXHAUSTED: &str = "too much data is being copied between the host and the guest";
+
+/// How the engine's errors about the number of core instances and tables begin; they have no type.
+const TOO_MANY_INSTANCES: &str = "resource limit exceeded: instance count too high";
+const TOO_MANY_TABLES: &str = "resource limit exceeded: table count too high";
 
 /// Raised inside a guest to end its process; becomes the exit that it carries.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +43,7 @@ pub(super) enum Phase {
 }
 
 /// The exit that follows from an error of the engine.
-pub(super) fn exit_of(error: wasmtime::Error, entry: &EntryId, phase: Phase) -> Exit {
+pub(super) fn exit_of(error: wasmtime::Error, entry: &EntryId, phase: Phase, usage: &Usage) -> Exit {
     if let Some(exit) = error.downcast_ref::<GuestExit>() {
         return Exit::Exited(exit.code);
     }
@@ -50,15 +60,10 @@ pub(super) fn exit_of(error: wasmtime::Error, entry: &EntryId, phase: Phase) -> 
     if let Some(message) = import {
         return Exit::Failed(Failure::new(FailureKind::Import, message));
     }
-    if let Some(limit) = host_limit(&error) {
+    if let Some(limit) = limit_of(&error, usage) {
         return Exit::LimitExceeded(limit);
     }
     match error.downcast_ref::<Code>() {
-        Some(Code::StackOverflow) => Exit::LimitExceeded(LimitExceeded {
-            limit: "max_stack",
-            allowed: format!("{} KiB", GUEST_STACK_BYTES >> 10),
-            used: "all of it".into(),
-        }),
         Some(code) => Exit::Trapped(Trap { message: trap_message(*code), backtrace: frames(&error) }),
         None => host_failure(&error, entry, phase),
     }
@@ -70,19 +75,47 @@ fn trap_message(code: Code) -> String {
     text.strip_prefix("wasm trap: ").unwrap_or(&text).to_owned()
 }
 
-/// The bound of this side that a guest ran into.
-fn host_limit(error: &wasmtime::Error) -> Option<LimitExceeded> {
-    let transfer = matches!(error.downcast_ref(), Some(AbiError::ResultTooLarge { .. }))
-        || error.chain().any(|cause| cause.to_string().starts_with(TRANSFER_EXHAUSTED));
-    if transfer {
-        let allowed = format!("{} MiB between guest and host in one call", TRANSFER_BYTES_MAX >> 20);
-        return Some(LimitExceeded { limit: "max_transfer", allowed, used: "more".into() });
+/// The limit that a guest ran into.
+fn limit_of(error: &wasmtime::Error, usage: &Usage) -> Option<LimitExceeded> {
+    if let Some(limit) = error.downcast_ref::<LimitExceeded>() {
+        return Some(limit.clone());
+    }
+    let limits = usage.limits();
+    let all = |limit, allowed: String| Some(LimitExceeded { limit, allowed, used: "all of it".into() });
+    let more = |limit, allowed: String| Some(LimitExceeded { limit, allowed, used: "more".into() });
+    let number = |limit: Option<u64>| limit.unwrap_or(u64::MAX).to_string();
+    match error.downcast_ref::<Code>() {
+        Some(Code::StackOverflow) => return all("max_stack", Bytes(limits.max_stack.unwrap_or(u64::MAX)).to_string()),
+        Some(Code::OutOfFuel) => return all("max_fuel", format!("{} instructions", number(limits.max_fuel))),
+        _ => {}
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
-        let (allowed, used) = (RESOURCES_MAX.to_string(), "all of them".into());
-        return Some(LimitExceeded { limit: "max_handles", allowed, used });
+        return all("max_handles", number(limits.max_handles));
+    }
+    let says = |text: &str| error.chain().any(|cause| cause.to_string().starts_with(text));
+    if matches!(error.downcast_ref(), Some(AbiError::ResultTooLarge { .. })) || says(TRANSFER_EXHAUSTED) {
+        let allowed = Bytes(transfer_max(usage) as u64);
+        return more("max_transfer", format!("{allowed} between guest and host in one call"));
+    }
+    if says(TOO_MANY_INSTANCES) {
+        return more("max_instances", number(limits.max_instances));
+    }
+    if says(TOO_MANY_TABLES) {
+        return more("max_tables", number(limits.max_tables));
     }
     None
+}
+
+/// The exit of a guest that failed after a growth of its memory was refused and none was granted since: it is out of
+/// memory, whatever it says of it.
+pub(super) fn after_refusal(exit: Exit, refused: Option<LimitExceeded>) -> Exit {
+    match (exit, refused) {
+        (
+            Exit::Trapped(_) | Exit::Exited(1..) | Exit::Failed(Failure { kind: FailureKind::Instantiate, .. }),
+            Some(limit),
+        ) => Exit::LimitExceeded(limit),
+        (exit, _) => exit,
+    }
 }
 
 /// What to do about it, when the system has no memory left for a process.
@@ -159,7 +192,9 @@ mod tests {
     #[test]
     fn a_trap_has_the_names_of_its_frames() {
         let error = run(r#"(module (func $inner unreachable) (func $outer (export "run") call $inner))"#);
-        let Exit::Trapped(trap) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a trap") };
+        let Exit::Trapped(trap) = exit_of(error, &entry(), Phase::Call, &Usage::default()) else {
+            panic!("expected a trap")
+        };
         assert_eq!(trap.message, "wasm `unreachable` instruction executed");
         assert!(trap.backtrace[0].starts_with("inner (offset"), "{:?}", trap.backtrace);
         assert!(trap.backtrace[1].starts_with("outer (offset"), "{:?}", trap.backtrace);
@@ -168,8 +203,10 @@ mod tests {
     #[test]
     fn a_used_up_stack_is_a_limit() {
         let error = run(r#"(module (func $deep (export "run") call $deep))"#);
-        let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a limit") };
-        assert_eq!((limit.limit, limit.allowed.as_str()), ("max_stack", "1024 KiB"));
+        let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call, &Usage::default()) else {
+            panic!("expected a limit")
+        };
+        assert_eq!((limit.limit, limit.allowed.as_str()), ("max_stack", "1 MiB"));
     }
 
     #[test]
@@ -193,7 +230,9 @@ mod tests {
         let f = instance.get_typed_func::<(), (String,)>(&mut store, "f").unwrap();
         let error = f.call(&mut store, ()).unwrap_err();
         for error in [error, AbiError::ResultTooLarge { allowed: 100 }.into()] {
-            let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a limit") };
+            let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call, &Usage::default()) else {
+                panic!("expected a limit")
+            };
             assert_eq!(limit.limit, "max_transfer");
         }
     }
@@ -201,10 +240,12 @@ mod tests {
     #[test]
     fn a_full_table_of_handles_is_a_limit() {
         let error = wasmtime::Error::new(ResourceTableError::Full).context("while a stream was made");
-        let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call) else { panic!("expected a limit") };
+        let Exit::LimitExceeded(limit) = exit_of(error, &entry(), Phase::Call, &Usage::default()) else {
+            panic!("expected a limit")
+        };
         assert_eq!((limit.limit, limit.allowed.as_str()), ("max_handles", "65536"));
         let error = wasmtime::Error::new(ResourceTableError::NotPresent);
-        assert!(matches!(exit_of(error, &entry(), Phase::Call), Exit::Failed(_)));
+        assert!(matches!(exit_of(error, &entry(), Phase::Call, &Usage::default()), Exit::Failed(_)));
     }
 
     #[test]
@@ -212,7 +253,9 @@ mod tests {
         let system = rustix::io::Errno::NOMEM;
         let errors = [wasmtime::Error::new(io::Error::from(system)), wasmtime::Error::new(system).context("a stack")];
         for error in errors {
-            let Exit::Failed(failure) = exit_of(error, &entry(), Phase::Instantiate) else { panic!("a failure") };
+            let Exit::Failed(failure) = exit_of(error, &entry(), Phase::Instantiate, &Usage::default()) else {
+                panic!("a failure")
+            };
             assert!(failure.message.contains("`vm.max_map_count`"), "{failure:?}");
         }
     }
@@ -220,9 +263,11 @@ mod tests {
     #[test]
     fn what_ends_a_process_is_its_exit() {
         let error = wasmtime::Error::new(Ended(Exit::Terminated));
-        assert_eq!(exit_of(error, &entry(), Phase::Call), Exit::Terminated);
+        assert_eq!(exit_of(error, &entry(), Phase::Call, &Usage::default()), Exit::Terminated);
         let error = wasmtime::Error::msg("no memory left").context("instance");
-        let Exit::Failed(failure) = exit_of(error, &entry(), Phase::Instantiate) else { panic!("expected a failure") };
+        let Exit::Failed(failure) = exit_of(error, &entry(), Phase::Instantiate, &Usage::default()) else {
+            panic!("expected a failure")
+        };
         assert_eq!(failure.kind, FailureKind::Instantiate);
         assert_eq!(failure.message, "`app:guest`: the module could not be instantiated: instance: no memory left");
     }

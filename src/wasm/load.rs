@@ -22,7 +22,7 @@ use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
 use crate::env::Environment;
 use crate::process;
-use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Hash, Registry, Severity, Spec, WasmSpec};
+use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Registry, Severity, Spec, WasmSpec};
 use crate::volume::Volumes;
 use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, RULE_FORMS, Resolver, Rule};
 
@@ -85,13 +85,14 @@ fn run(
     progress: Option<&dyn Progress>,
 ) -> (Programs, Diagnostics) {
     let binaries = read_all(entries, sources);
-    let codes = compile_all(&binaries, engines, progress);
+    let classes = Classes::of(sources.registry);
+    let codes = compile_all(entries, &binaries, &classes, engines, progress);
     let linkers = Linkers::default();
     let shared = Arc::new(program::Shared::default());
     let linked: Vec<_> = entries
         .par_iter()
         .zip(&binaries)
-        .map(|((entry, spec), binary)| link(entry, spec, binary, &codes, &linkers, sources, &shared))
+        .map(|((entry, spec), binary)| link(entry, spec, binary, (&codes, &classes), &linkers, sources, &shared))
         .collect();
     let mut programs = Programs::new();
     let mut diagnostics = Diagnostics::default();
@@ -179,14 +180,54 @@ fn problem(entry: &Entry, code: &'static str, field: &str, message: String) -> D
     entry.problem(Severity::Error, code, &[field], message)
 }
 
-type CodesByHash = HashMap<Hash, Result<Code, CompileError>>;
+/// What the hosts of an application say of limits: which engines an entry needs.
+struct Classes<'r> {
+    hosts: Vec<(&'r LimitsSpec, &'r LimitsSpec)>,
+}
 
-fn compile_all(binaries: &[Binary], engines: &Engines, progress: Option<&dyn Progress>) -> CodesByHash {
-    let distinct: HashMap<&Hash, &Arc<[u8]>> = binaries
-        .iter()
-        .filter_map(|binary| match binary {
-            Binary::Verified { hash, bytes } => Some((hash, bytes)),
+impl<'r> Classes<'r> {
+    fn of(registry: &'r Registry) -> Self {
+        let hosts = registry.iter().filter_map(|entry| match entry.spec() {
+            Spec::ProcessHost(host) => Some((&host.default_limits, &host.limits)),
             _ => None,
+        });
+        Self { hosts: hosts.collect() }
+    }
+
+    /// The classes in which a binary of this size is needed, the one of a host without limits first: a terminal is such a
+    /// host, and most applications have no other kind.
+    fn needed(&self, binary: usize, limits: &LimitsSpec) -> Vec<EngineClass> {
+        let silent = LimitsSpec::default();
+        let hosts = [(&silent, &silent)].into_iter().chain(self.hosts.iter().copied());
+        let mut classes = Vec::new();
+        for (defaults, ceilings) in hosts {
+            let class = EngineClass::of(binary, &LimitsSpec::resolve(&[limits, defaults], ceilings));
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        classes
+    }
+}
+
+type Codes = HashMap<(Hash, EngineClass), Result<Code, CompileError>>;
+
+fn compile_all(
+    entries: &[(&Entry, &WasmSpec)],
+    binaries: &[Binary],
+    classes: &Classes<'_>,
+    engines: &Engines,
+    progress: Option<&dyn Progress>,
+) -> Codes {
+    let distinct: HashMap<(&Hash, EngineClass), &Arc<[u8]>> = entries
+        .iter()
+        .zip(binaries)
+        .filter_map(|((_, spec), binary)| match binary {
+            Binary::Verified { hash, bytes } => Some((spec, hash, bytes)),
+            _ => None,
+        })
+        .flat_map(|(spec, hash, bytes)| {
+            classes.needed(bytes.len(), &spec.limits).into_iter().map(move |class| ((hash, class), bytes))
         })
         .collect();
     if let Some(progress) = progress {
@@ -194,15 +235,12 @@ fn compile_all(binaries: &[Binary], engines: &Engines, progress: Option<&dyn Pro
     }
     let codes = distinct
         .into_par_iter()
-        .map(|(hash, bytes)| {
-            let code = engines
-                .get(EngineClass::of(bytes.len()))
-                .map_err(CompileError::from)
-                .and_then(|engine| Code::compile(&engine, bytes));
+        .map(|((hash, class), bytes)| {
+            let code = engines.get(class).map_err(CompileError::from).and_then(|engine| Code::compile(&engine, bytes));
             if let Some(progress) = progress {
                 progress.compiled();
             }
-            (*hash, code)
+            ((*hash, class), code)
         })
         .collect();
     if let Some(progress) = progress {
@@ -211,24 +249,24 @@ fn compile_all(binaries: &[Binary], engines: &Engines, progress: Option<&dyn Pro
     codes
 }
 
-/// Resolved linkers: one a binary and imports set.
+/// Resolved linkers: one a binary, engine and imports set.
 #[derive(Default)]
 struct Linkers {
     components: Shared<component::InstancePre<State>>,
     cores: Shared<wasmtime::InstancePre<State>>,
 }
 
-/// Results by binary and imports set. Two entries that come at once may both resolve; the first result is kept.
-type Shared<T> = parking_lot::Mutex<HashMap<(Hash, ProfileSet), T>>;
+/// Results by binary, engine and imports set. Two entries that come at once may both resolve; the first result is kept.
+type Shared<T> = parking_lot::Mutex<HashMap<((Hash, EngineClass), ProfileSet), T>>;
 
 impl Linkers {
     fn component(
         &self,
-        hash: &Hash,
+        code: (Hash, EngineClass),
         component: &Component,
         profiles: ProfileSet,
     ) -> wasmtime::Result<component::InstancePre<State>> {
-        let key = (*hash, profiles);
+        let key = (code, profiles);
         if let Some(pre) = self.components.lock().get(&key) {
             return Ok(pre.clone());
         }
@@ -242,11 +280,11 @@ impl Linkers {
 
     fn core(
         &self,
-        hash: &Hash,
+        code: (Hash, EngineClass),
         module: &Module,
         profiles: ProfileSet,
     ) -> wasmtime::Result<wasmtime::InstancePre<State>> {
-        let key = (*hash, profiles);
+        let key = (code, profiles);
         if let Some(pre) = self.cores.lock().get(&key) {
             return Ok(pre.clone());
         }
@@ -263,7 +301,7 @@ fn link(
     entry: &Entry,
     spec: &WasmSpec,
     binary: &Binary,
-    codes: &CodesByHash,
+    (codes, classes): (&Codes, &Classes<'_>),
     linkers: &Linkers,
     sources: &Sources<'_>,
     shared: &Arc<program::Shared>,
@@ -271,30 +309,30 @@ fn link(
     let mut problems = Vec::new();
     let profiles = read_imports(entry, spec, &mut problems);
     let network = Arc::new(read_network(entry, spec, &mut problems));
-    let target = match binary {
-        Binary::NoVolume => None,
+    let (targets, size) = match binary {
+        Binary::NoVolume => (Vec::new(), 0),
         Binary::Refused(problem) => {
             problems.push(problem.clone());
-            None
+            (Vec::new(), 0)
         }
-        Binary::Verified { hash, .. } => match &codes[hash] {
-            Err(error) => {
-                problems.push(problem(entry, "invalid-binary", "path", format!("`{}`: {error}", spec.path)));
-                None
-            }
-            Ok(Code::Component(component)) => component_target(entry, spec, hash, component, profiles, linkers)
-                .map_err(|problem| problems.push(*problem))
-                .ok(),
-            Ok(Code::Core(module)) => {
+        Binary::Verified { hash, bytes } => {
+            let classes = classes.needed(bytes.len(), &spec.limits);
+            let target = |class| target(entry, spec, (*hash, class), codes, profiles, linkers);
+            if classes.first().is_some_and(|class| matches!(codes[&(*hash, *class)], Ok(Code::Core(_)))) {
                 refuse_component_profiles(entry, spec, &mut problems);
-                core_target(entry, spec, hash, module, profiles, linkers)
-                    .map_err(|problem| problems.push(*problem))
-                    .ok()
             }
-        },
+            // What is wrong is wrong with every engine: it is told once.
+            let targets: Result<Vec<_>, _> =
+                classes.into_iter().map(|class| target(class).map(|target| (class, Arc::new(target)))).collect();
+            let targets = targets.unwrap_or_else(|problem| {
+                problems.push(*problem);
+                Vec::new()
+            });
+            (targets, bytes.len())
+        }
     };
     let mounts = read_mounts(entry, spec, sources, &mut problems);
-    let program = target.filter(|_| problems.is_empty()).map(|target| {
+    let program = (!targets.is_empty() && problems.is_empty()).then(|| {
         let surroundings = Surroundings {
             mounts,
             args: spec.wasi.args.clone().unwrap_or_default(),
@@ -307,11 +345,11 @@ fn link(
         };
         let program = Program {
             entry: entry.id().clone(),
-            target,
+            targets,
+            binary: size,
+            limits: spec.limits.clone(),
             profiles,
             surroundings,
-            // Zero is written to say "none".
-            max_execution: spec.limits.max_execution.filter(|time| !time.is_zero()),
         };
         Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>
     });
@@ -396,10 +434,26 @@ fn refuse_component_profiles(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<
     }
 }
 
+/// The code of one engine, linked for an entry.
+fn target(
+    entry: &Entry,
+    spec: &WasmSpec,
+    code: (Hash, EngineClass),
+    codes: &Codes,
+    profiles: ProfileSet,
+    linkers: &Linkers,
+) -> Result<Target, Box<Diagnostic>> {
+    match &codes[&code] {
+        Err(error) => Err(Box::new(problem(entry, "invalid-binary", "path", format!("`{}`: {error}", spec.path)))),
+        Ok(Code::Component(component)) => component_target(entry, spec, code, component, profiles, linkers),
+        Ok(Code::Core(module)) => core_target(entry, spec, code, module, profiles, linkers),
+    }
+}
+
 fn component_target(
     entry: &Entry,
     spec: &WasmSpec,
-    hash: &Hash,
+    code: (Hash, EngineClass),
     component: &Component,
     profiles: ProfileSet,
     linkers: &Linkers,
@@ -407,7 +461,7 @@ fn component_target(
     let method = exports::component_method(component, &spec.method).map_err(|error| wrong_method(entry, &error))?;
     let plan = ComponentPlan::new(&spec.method, &method.func)
         .map_err(|error| Box::new(problem(entry, "uncallable-method", "method", error.to_string())))?;
-    let pre = linkers.component(hash, component, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
+    let pre = linkers.component(code, component, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
     Ok(if method.command {
         Target::ComponentCommand { pre, index: method.index }
     } else {
@@ -418,13 +472,13 @@ fn component_target(
 fn core_target(
     entry: &Entry,
     spec: &WasmSpec,
-    hash: &Hash,
+    code: (Hash, EngineClass),
     module: &Module,
     profiles: ProfileSet,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
     exports::core_method(module, &spec.method).map_err(|error| wrong_method(entry, &error))?;
-    let pre = linkers.core(hash, module, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
+    let pre = linkers.core(code, module, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
     if spec.method == START {
         return Ok(Target::CoreCommand { pre });
     }

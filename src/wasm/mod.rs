@@ -18,6 +18,7 @@ mod host;
 #[cfg(feature = "http")]
 mod http;
 mod load;
+mod memory;
 mod module;
 mod program;
 mod state;

@@ -1,20 +1,21 @@
 //! A wasm entry, ready to be started: linked code, a method, and what its processes get.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use wasmtime::component::{self, ComponentExportIndex};
 use wasmtime::{Engine, InstancePre, Store};
 
+use super::engine::EngineClass;
 use super::exports::{INITIALIZE, START};
-use super::failure::{Phase, TRANSFER_BYTES_MAX, exit_of};
-use super::fiber::{self, Fiber, WallTime};
+use super::failure::{Phase, after_refusal, exit_of, transfer_max};
+use super::fiber::{self, Fiber};
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
 use crate::env::{EnvError, Environment};
+use crate::limits::Limits;
 use crate::process::{self, ArgumentError, Birth, Exit, Failure, FailureKind, Payload, Process, ResultStyle, Stdio};
 use crate::reactor::Reactor;
-use crate::registry::{EntryId, WasiEnv};
+use crate::registry::{EntryId, LimitsSpec, WasiEnv};
 use crate::wasi::{
     GuestExit, Lines, Mount, NetworkPolicy, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig, WasiState,
 };
@@ -43,10 +44,13 @@ impl Target {
 /// A loaded wasm entry.
 pub(super) struct Program {
     pub(super) entry: EntryId,
-    pub(super) target: Target,
+    /// One for each engine that the hosts of the application need for it.
+    pub(super) targets: Vec<(EngineClass, Arc<Target>)>,
+    /// The size of the binary, which is a part of the class.
+    pub(super) binary: usize,
+    pub(super) limits: LimitsSpec,
     pub(super) profiles: ProfileSet,
     pub(super) surroundings: Surroundings,
-    pub(super) max_execution: Option<Duration>,
 }
 
 /// What the entry declares for the world of its processes.
@@ -85,18 +89,25 @@ impl ProgramStreams {
 
 impl Program {
     /// The life of a process from the first step on: a world, a store, an instance, a call, and the output drained.
-    pub(super) async fn execute(self: Arc<Self>, birth: Birth, wall: Option<WallTime>) -> Exit {
+    pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, birth: Birth) -> Exit {
         let config = match self.world(&birth) {
             Ok(config) => config,
             Err(failure) => return Exit::Failed(failure),
         };
         let clock = birth.reactor.clock().clone();
-        let wasi = WasiState::new(config, Arc::clone(&birth.reactor));
-        let mut store = Store::new(self.target.engine(), State::new(wasi, clock));
-        store.limiter(|state| &mut state.limits);
-        store.set_hostcall_fuel(TRANSFER_BYTES_MAX);
-        fiber::slice(&mut store, wall);
-        let exit = self.call(&mut store, &birth.input).await;
+        let wasi = WasiState::new(config, birth.reactor);
+        let usage = birth.usage;
+        let mut store = Store::new(target.engine(), State::new(wasi, Arc::clone(&usage), clock));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(transfer_max(&usage));
+        if let Some(fuel) = usage.limits().max_fuel
+            && let Err(error) = store.set_fuel(fuel)
+        {
+            return exit_of(error, &self.entry, Phase::Instantiate, &usage);
+        }
+        fiber::slice(&mut store);
+        let exit = self.call(&target, &mut store, &birth.input).await;
+        let exit = after_refusal(exit, store.data_mut().memory.refused());
         // What the guest holds is gone, then what it wrote is out, then its exit is known. A reader that has gone is the
         // guest's affair, which has seen it on its stream.
         let drained = store.data().wasi.drain();
@@ -105,9 +116,10 @@ impl Program {
         exit
     }
 
-    async fn call(&self, store: &mut Store<State>, input: &[Payload]) -> Exit {
-        let exit = |error, phase| exit_of(error, &self.entry, phase);
-        match &self.target {
+    async fn call(&self, target: &Target, store: &mut Store<State>, input: &[Payload]) -> Exit {
+        let usage = Arc::clone(&store.data().usage);
+        let exit = |error, phase| exit_of(error, &self.entry, phase, &usage);
+        match target {
             Target::ComponentCommand { pre, index } => {
                 let instance = match pre.instantiate_async(&mut *store).await {
                     Ok(instance) => instance,
@@ -200,6 +212,7 @@ impl Program {
             resolver: Arc::clone(&self.surroundings.resolver),
             mounts: Arc::clone(&self.surroundings.mounts),
             profiles: self.profiles,
+            usage: Arc::clone(&birth.usage),
             ..WasiConfig::default()
         };
         #[cfg(feature = "http")]
@@ -247,6 +260,18 @@ pub(super) fn runs_before(module: &wasmtime::Module, method: &str) -> Option<&'s
     [INITIALIZE, START].into_iter().find(|name| *name != method && module.get_export(name).is_some())
 }
 
+impl Program {
+    /// What is the same whatever the engine: signatures and plans.
+    fn any_target(&self) -> &Target {
+        &self.targets[0].1
+    }
+
+    fn target(&self, limits: &Limits) -> Option<&Arc<Target>> {
+        let wanted = EngineClass::of(self.binary, limits);
+        self.targets.iter().find(|(class, _)| *class == wanted).map(|(_, target)| target)
+    }
+}
+
 /// A loaded wasm entry as the process manager sees it.
 pub(super) struct Startable(pub(super) Arc<Program>);
 
@@ -256,7 +281,7 @@ impl process::Program for Startable {
     }
 
     fn check(&self, input: &[Payload]) -> Result<(), ArgumentError> {
-        match &self.0.target {
+        match self.0.any_target() {
             Target::Component { plan, .. } => plan.check(input).map_err(|error| ArgumentError::new(error.to_string())),
             Target::Core { plan, .. } => plan.check(input).map_err(|error| ArgumentError::new(error.to_string())),
             Target::ComponentCommand { .. } | Target::CoreCommand { .. } => {
@@ -273,7 +298,7 @@ impl process::Program for Startable {
     }
 
     fn read_arguments(&self, text: &[String]) -> Result<Vec<Payload>, ArgumentError> {
-        match &self.0.target {
+        match self.0.any_target() {
             Target::Component { plan, .. } => {
                 plan.read_arguments(text).map_err(|error| ArgumentError::new(error.to_string()))
             }
@@ -286,12 +311,31 @@ impl process::Program for Startable {
         }
     }
 
+    fn limits(&self) -> LimitsSpec {
+        self.0.limits.clone()
+    }
+
+    fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
+        let Some((class, _)) =
+            self.0.targets.iter().find(|(class, _)| *class == EngineClass::of(self.0.binary, limits))
+        else {
+            return Err(ArgumentError::new(
+                "`max_stack` and `max_fuel` are compiled in, and it was not compiled for these: write them under `limits:` of \
+                 the entry, or under `default_limits:` of a host",
+            ));
+        };
+        limits.max_stack = Some(class.stack() as u64);
+        Ok(())
+    }
+
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        Box::new(Fiber::new(Arc::clone(&self.0), birth))
+        // The limits went through `settle`; without that the first engine is as good as any.
+        let target = self.0.target(birth.usage.limits()).unwrap_or(&self.0.targets[0].1);
+        Box::new(Fiber::new(Arc::clone(&self.0), Arc::clone(target), birth))
     }
 
     fn result_style(&self) -> ResultStyle {
-        match &self.0.target {
+        match self.0.any_target() {
             Target::Component { plan, .. } if plan.returns_result() => ResultStyle::Result,
             _ => ResultStyle::Value,
         }

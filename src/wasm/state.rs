@@ -1,21 +1,25 @@
 //! What the store of a process carries.
 
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use std::sync::Arc;
 
+use super::memory::Memory;
+use crate::limits::Usage;
 use crate::reactor::Clock;
 use crate::wasi::{WasiState, WasiView};
 
 /// The data of one process's store.
 pub(super) struct State {
     pub(super) wasi: WasiState,
-    pub(super) limits: StoreLimits,
-    /// The clock its wall time is read on.
+    /// Counts what the guest's memories and tables take.
+    pub(super) memory: Memory,
+    pub(super) usage: Arc<Usage>,
+    /// The clock its time is read on.
     pub(super) clock: Clock,
 }
 
 impl State {
-    pub(super) fn new(wasi: WasiState, clock: Clock) -> Self {
-        Self { wasi, limits: StoreLimitsBuilder::new().build(), clock }
+    pub(super) fn new(wasi: WasiState, usage: Arc<Usage>, clock: Clock) -> Self {
+        Self { wasi, memory: Memory::new(Arc::clone(&usage)), usage, clock }
     }
 }
 

@@ -83,7 +83,7 @@ fn a_guest_at_the_end_of_its_stack_may_still_log() {
     let output = run(app.path(), &["--host", "ends:processes", "-v"]).output().expect("the program starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(125), "{}", stderr.chars().rev().take(2000).collect::<String>());
-    assert!(stderr.contains("limit `max_stack` exceeded: allowed 1024 KiB"));
+    assert!(stderr.contains("limit `max_stack` exceeded: allowed 1 MiB"));
     assert!(stderr.matches("line").count() > 1000, "it logged all the way down");
 }
 

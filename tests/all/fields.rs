@@ -31,7 +31,7 @@ use Seen::{By, Later};
 const FUNCTIONS: Seen = Later("functions: `function.wasm`, `function.wat` and their pools");
 const LUA: Seen = Later("Lua");
 const SUPERVISION: Seen = Later("supervision: services start, stop and restart");
-const LIMITS: Seen = Later("limits beside wall time");
+const PREEMPTION: Seen = Later("code that is compiled without checks");
 const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
 
 /// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
@@ -59,17 +59,17 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("FsDirectory", "base", By("a_directory_of_a_module_starts_at_the_module")),
     ("Lifecycle", "*", SUPERVISION),
     ("LimitsSpec", "max_execution", By("wall_time_is_limited_in_both_spellings")),
-    ("LimitsSpec", "max_cpu", LIMITS),
-    ("LimitsSpec", "max_step", LIMITS),
-    ("LimitsSpec", "max_fuel", LIMITS),
-    ("LimitsSpec", "max_memory", LIMITS),
-    ("LimitsSpec", "max_stack", LIMITS),
-    ("LimitsSpec", "max_instances", LIMITS),
-    ("LimitsSpec", "max_tables", LIMITS),
-    ("LimitsSpec", "max_handles", LIMITS),
-    ("LimitsSpec", "max_output", LIMITS),
-    ("LimitsSpec", "max_open_sockets", LIMITS),
-    ("LimitsSpec", "max_open_files", LIMITS),
+    ("LimitsSpec", "max_cpu", By("only_time_in_steps_is_cpu_time")),
+    ("LimitsSpec", "max_step", By("a_slice_is_as_long_as_was_asked_for")),
+    ("LimitsSpec", "max_fuel", By("fuel_is_the_same_at_each_run")),
+    ("LimitsSpec", "max_memory", By("memory_grows_up_to_its_limit")),
+    ("LimitsSpec", "max_stack", By("a_stack_is_of_the_class_that_has_what_was_asked_for")),
+    ("LimitsSpec", "max_instances", By("instances_and_tables_are_counted")),
+    ("LimitsSpec", "max_tables", By("instances_and_tables_are_counted")),
+    ("LimitsSpec", "max_handles", By("handles_end_at_their_limit")),
+    ("LimitsSpec", "max_output", By("output_ends_at_its_limit")),
+    ("LimitsSpec", "max_open_sockets", By("open_sockets_end_at_their_limit")),
+    ("LimitsSpec", "max_open_files", By("open_files_end_at_their_limit")),
     ("LuaSpec", "*", LUA),
     ("Mount", "fs", By("a_component_sees_its_mounts_in_the_order_of_their_paths")),
     ("Mount", "guest", By("a_component_sees_its_mounts_in_the_order_of_their_paths")),
@@ -81,11 +81,11 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("ProcessHost", "workers", By("a_host_has_the_workers_it_asks_for")),
     ("ProcessHost", "queue_size", Later("nothing: a hint for a queue that grows by itself")),
     ("ProcessHost", "local_queue_size", Later("nothing: a hint for a queue that grows by itself")),
-    ("ProcessHost", "max_processes", LIMITS),
-    ("ProcessHost", "max_queued", LIMITS),
-    ("ProcessHost", "allow_preempt_none", LIMITS),
-    ("ProcessHost", "default_limits", LIMITS),
-    ("ProcessHost", "limits", LIMITS),
+    ("ProcessHost", "max_processes", By("a_full_host_refuses_or_lets_wait")),
+    ("ProcessHost", "max_queued", By("a_full_host_refuses_or_lets_wait")),
+    ("ProcessHost", "allow_preempt_none", PREEMPTION),
+    ("ProcessHost", "default_limits", By("entry_host_and_spawn_settle_a_limit_together")),
+    ("ProcessHost", "limits", By("entry_host_and_spawn_settle_a_limit_together")),
     ("ProcessHost", "lifecycle", SUPERVISION),
     ("ProcessService", "*", SUPERVISION),
     ("Requirement", "default", By("a_dependency_gives_a_module_what_it_requires")),
@@ -114,7 +114,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("WasmSpec", "wasi", By("written_arguments_win_over_typed_ones")),
     ("WasmSpec", "pool", FUNCTIONS),
     ("WasmSpec", "limits", By("wall_time_is_limited_in_both_spellings")),
-    ("WasmSpec", "preempt", LIMITS),
+    ("WasmSpec", "preempt", PREEMPTION),
     ("WatSpec", "*", FUNCTIONS),
 ];
 
@@ -241,6 +241,7 @@ fn every_named_test_exists() {
         "files/escape",
         "files/functions",
         "goldens",
+        "limits",
         "mission",
         "sockets",
     ];

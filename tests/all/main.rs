@@ -14,6 +14,8 @@ mod guests;
 mod http;
 /// Which room may import which.
 mod layering;
+/// Every limit: under, at and over.
+mod limits;
 /// The YAML of the mission as one application.
 mod mission;
 /// Who runs when: slices, sleepers, limits of time.

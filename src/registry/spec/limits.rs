@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::fields::Fields;
+use crate::limits::Limits;
 
 /// The limits that an entry or a host names. In every field `None` means silent (the host decides, then the default) and
 /// zero means explicitly without limit.
@@ -71,6 +72,61 @@ impl LimitsSpec {
             max_open_sockets,
             max_open_files,
         }
+    }
+}
+
+impl LimitsSpec {
+    /// The limits of a process: field by field the first of `layers` that is not silent, else what [`Limits::default`]
+    /// says, and never beyond `ceilings`.
+    ///
+    /// ```
+    /// use wippy::registry::LimitsSpec;
+    ///
+    /// let memory = |bytes| LimitsSpec { max_memory: Some(bytes), ..LimitsSpec::default() };
+    /// let silent = LimitsSpec::default();
+    /// assert_eq!(LimitsSpec::resolve(&[&silent, &memory(5)], &silent).max_memory, Some(5));
+    /// assert_eq!(LimitsSpec::resolve(&[&memory(0)], &silent).max_memory, None);
+    /// assert_eq!(LimitsSpec::resolve(&[&memory(0)], &memory(7)).max_memory, Some(7));
+    /// ```
+    #[must_use]
+    pub fn resolve(layers: &[&Self], ceilings: &Self) -> Limits {
+        fn settle<T: Copy + Default + Ord>(
+            layers: &[&LimitsSpec],
+            ceilings: &LimitsSpec,
+            field: impl Fn(&LimitsSpec) -> Option<T>,
+            fallback: Option<T>,
+        ) -> Option<T> {
+            let limit = |value: &T| *value != T::default();
+            let value = match layers.iter().find_map(|layer| field(layer)) {
+                Some(value) => Some(value).filter(limit),
+                None => fallback,
+            };
+            match (value, field(ceilings).filter(limit)) {
+                (Some(value), Some(ceiling)) => Some(value.min(ceiling)),
+                (value, ceiling) => value.or(ceiling),
+            }
+        }
+        let mut limits = Limits::default();
+        macro_rules! settle {
+            ($($field:ident),*) => {
+                $(limits.$field = settle(layers, ceilings, |layer| layer.$field, limits.$field);)*
+            };
+        }
+        settle!(
+            max_execution,
+            max_cpu,
+            max_step,
+            max_fuel,
+            max_memory,
+            max_stack,
+            max_instances,
+            max_tables,
+            max_handles,
+            max_output,
+            max_open_sockets,
+            max_open_files
+        );
+        limits
     }
 }
 

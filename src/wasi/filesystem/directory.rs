@@ -15,6 +15,7 @@ use super::error::{code_of, code_of_pool};
 use super::grant::Grant;
 use super::listing::Listing;
 use super::stat::Stat;
+use crate::limits::Permit;
 use crate::reactor::{Reactor, assert_may_block};
 use crate::wasi::config::Mount;
 
@@ -24,7 +25,7 @@ const FOLDER_MODE: u32 = 0o777;
 /// An open folder: the root of a mount, or one below it.
 pub(in crate::wasi) struct Directory {
     /// The folder itself; `None` for the root of the mount, which the volume keeps open.
-    opened: Option<Dir>,
+    opened: Option<(Dir, Permit)>,
     grant: Grant,
     reactor: Arc<Reactor>,
 }
@@ -51,12 +52,12 @@ impl Directory {
     }
 
     /// A folder that was opened below another.
-    pub(super) fn below(&self, opened: Dir) -> Directory {
-        Directory { opened: Some(opened), grant: self.grant.clone(), reactor: Arc::clone(&self.reactor) }
+    pub(super) fn below(&self, opened: Dir, permit: Permit) -> Directory {
+        Directory { opened: Some((opened, permit)), grant: self.grant.clone(), reactor: Arc::clone(&self.reactor) }
     }
 
     pub(super) fn dir(&self) -> &Dir {
-        self.opened.as_ref().unwrap_or_else(|| self.grant.volume().dir())
+        self.opened.as_ref().map_or_else(|| self.grant.volume().dir(), |(dir, _)| dir)
     }
 
     /// What can be done with it: its mount decides.

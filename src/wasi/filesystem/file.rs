@@ -16,6 +16,7 @@ use super::directory::{Directory, on_pool};
 use super::error::code_of;
 use super::grant::Grant;
 use super::stat::Stat;
+use crate::limits::Permit;
 use crate::reactor::{FdSource, Interest, Reactor, Registration, assert_may_block};
 use crate::wasi::stdio::run_detached;
 
@@ -36,6 +37,8 @@ pub(in crate::wasi) struct File {
     reactor: Arc<Reactor>,
     /// False once the file system has said that it can't tell whether a read would wait. Relaxed: a hint.
     tells_waiting: AtomicBool,
+    /// It counts as open until the last of its descriptor is gone.
+    _permit: Permit,
 }
 
 enum Body {
@@ -61,6 +64,7 @@ impl File {
         polled: bool,
         wanted: DescriptorFlags,
         from: &Directory,
+        permit: Permit,
     ) -> Result<File, ErrorCode> {
         let flags = wanted & !DescriptorFlags::MUTATE_DIRECTORY;
         let body = if polled {
@@ -74,7 +78,15 @@ impl File {
             Body::Plain(file)
         };
         let (grant, reactor) = (from.grant().clone(), Arc::clone(from.reactor()));
-        Ok(File { body: Some(body), kind, flags, grant, reactor, tells_waiting: AtomicBool::new(true) })
+        Ok(File {
+            body: Some(body),
+            kind,
+            flags,
+            grant,
+            reactor,
+            tells_waiting: AtomicBool::new(true),
+            _permit: permit,
+        })
     }
 
     fn os(&self) -> &OsFile {

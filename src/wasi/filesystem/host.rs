@@ -251,7 +251,9 @@ impl types::HostDescriptor for WasiState {
         wanted: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let request = OpenRequest { path, follow: follows(flags), how, wanted, waits: true };
-        let node = self.directory(&fd)?.open(request).await?;
+        // As for descriptors of the system: no code says that there are too many.
+        let permit = self.usage().open_file().ok_or(ErrorCode::InsufficientMemory)?;
+        let node = self.directory(&fd)?.open(request, permit).await?;
         Ok(Resource::new_own(push(&mut self.table, node)?))
     }
 

@@ -14,6 +14,7 @@ use super::Node;
 use super::directory::{Directory, open_nofollow};
 use super::file::File;
 use super::stat::kind_of;
+use crate::limits::Permit;
 
 /// What a new file allows, before the volume's `mode` and the program's own mask.
 const FILE_MODE: u32 = 0o666;
@@ -117,8 +118,13 @@ impl OpenRequest {
 }
 
 impl Directory {
-    /// Opens a path below this folder. Waits for the reader of a FIFO without keeping any thread.
-    pub(in crate::wasi) async fn open(self: &Arc<Self>, request: OpenRequest) -> Result<Node, ErrorCode> {
+    /// Opens a path below this folder; what is opened keeps `permit`. Waits for the reader of a FIFO without keeping any
+    /// thread.
+    pub(in crate::wasi) async fn open(
+        self: &Arc<Self>,
+        request: OpenRequest,
+        permit: Permit,
+    ) -> Result<Node, ErrorCode> {
         self.check(&request)?;
         let mode = self.grant().volume().mask(FILE_MODE);
         let waits = request.waits;
@@ -130,10 +136,10 @@ impl Directory {
             match self.with(move |dir| attempt.attempt(dir, mode)).await? {
                 Found::Directory(dir) => {
                     self.grant().check_search()?;
-                    return Ok(Node::Directory(Arc::new(self.below(dir))));
+                    return Ok(Node::Directory(Arc::new(self.below(dir, permit))));
                 }
                 Found::File { file, kind, polled } => {
-                    let file = File::new(file, kind, polled, wanted, self)?;
+                    let file = File::new(file, kind, polled, wanted, self, permit)?;
                     return Ok(Node::File(Arc::new(file)));
                 }
                 Found::NoReader if !waits => return Err(ErrorCode::NoSuchDevice),

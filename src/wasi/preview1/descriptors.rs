@@ -8,7 +8,7 @@ use super::readdir::Walk;
 use crate::reactor::Reactor;
 use crate::wasi::config::Mount;
 use crate::wasi::filesystem::{Directory, File, Node};
-use crate::wasi::state::{RESOURCES_MAX, WasiState};
+use crate::wasi::state::{WasiState, handles_max};
 use crate::wasi::stdio::{Input, Output};
 
 /// Writes go to the end.
@@ -18,10 +18,12 @@ pub(super) const FLAG_NONBLOCK: u16 = 1 << 2;
 
 /// The open descriptors of a process: the standard streams, the mounts, what it opened.
 pub(in crate::wasi) struct Descriptors {
-    /// By number; vacant where something was closed. At most [`RESOURCES_MAX`].
+    /// By number; vacant where something was closed.
     entries: Vec<Option<Entry>>,
     /// The vacant numbers: the lowest is taken first.
     vacant: BTreeSet<u32>,
+    /// How many numbers there may be.
+    max: usize,
 }
 
 /// What a number stands for.
@@ -53,13 +55,13 @@ pub(super) struct OpenDirectory {
 
 impl Descriptors {
     /// The standard streams, then the mounts in their order.
-    pub(in crate::wasi) fn new(mounts: &[Mount], reactor: &Arc<Reactor>) -> Descriptors {
+    pub(in crate::wasi) fn new(mounts: &[Mount], reactor: &Arc<Reactor>, max: usize) -> Descriptors {
         let standard = (0..3).map(|stream| Entry::Standard(Standard { stream, flags: 0 }));
         let mounts = mounts.iter().enumerate().map(|(at, mount)| {
             let directory = Arc::new(Directory::root(at, mount, reactor));
             Entry::Directory(OpenDirectory { directory, mounted_at: Some(mount.guest.clone()), walk: None })
         });
-        Descriptors { entries: standard.chain(mounts).map(Some).collect(), vacant: BTreeSet::new() }
+        Descriptors { entries: standard.chain(mounts).map(Some).collect(), vacant: BTreeSet::new(), max }
     }
 
     pub(super) fn get(&mut self, fd: u32) -> Result<&mut Entry, Errno> {
@@ -100,7 +102,7 @@ impl Descriptors {
             self.entries[fd as usize] = Some(entry);
             return Ok(fd);
         }
-        if self.entries.len() >= RESOURCES_MAX {
+        if self.entries.len() >= self.max {
             return Err(Errno::MFILE);
         }
         self.entries.push(Some(entry));
@@ -145,7 +147,9 @@ pub(super) enum Stream {
 impl WasiState {
     /// The descriptors; made at the first request, since components have none.
     pub(super) fn descriptors(&mut self) -> &mut Descriptors {
-        self.descriptors.get_or_insert_with(|| Descriptors::new(&self.config.mounts, &self.reactor))
+        let config = &self.config;
+        self.descriptors
+            .get_or_insert_with(|| Descriptors::new(&config.mounts, &self.reactor, handles_max(&config.usage)))
     }
 
     /// The stream behind an open descriptor, and whether it waits.
@@ -176,6 +180,7 @@ mod tests {
         Descriptors {
             entries: (0..3).map(|stream| Some(Entry::Standard(Standard { stream, flags: 0 }))).collect(),
             vacant: BTreeSet::new(),
+            max: 3,
         }
     }
 

@@ -60,7 +60,7 @@ async fn read<T: WasiView>(
         Stream::Input(_) if offset.is_some() => return Err(Errno::SPIPE.into()),
         Stream::Input(input) => {
             let bytes = read_input(&*input, total(&buffers), waits).await?;
-            caller.data_mut().wasi().usage.add_in(bytes.len());
+            caller.data_mut().wasi().usage().add_in(bytes.len());
             scatter(caller, memory, &buffers, &bytes)?
         }
         Stream::File { file, position, .. } => {
@@ -255,7 +255,7 @@ async fn write_output<T: WasiView>(
     output: &dyn Output,
     buffers: Vec<Buffer>,
     waits: bool,
-) -> Result<u32, Errno> {
+) -> Result<u32, Refusal> {
     let mut written: u32 = 0;
     let mut failed = None;
     'all: for mut buffer in buffers {
@@ -271,16 +271,17 @@ async fn write_output<T: WasiView>(
                     buffer = Buffer { start: buffer.start.wrapping_add(taken), len: buffer.len - taken };
                     written = written.checked_add(taken).ok_or(Errno::OVERFLOW)?;
                 }
-                Err(errno) => {
+                Err(Refusal::Errno(errno)) => {
                     failed = Some(errno);
                     break 'all;
                 }
+                Err(end) => return Err(end),
             }
         }
     }
     // What went out counts; the failure comes back at the next call.
     match failed {
-        Some(errno) if written == 0 => Err(errno),
+        Some(errno) if written == 0 => Err(errno.into()),
         _ => Ok(written),
     }
 }
@@ -291,13 +292,13 @@ fn write_some<T: WasiView>(
     memory: Memory,
     output: &dyn Output,
     buffer: Buffer,
-) -> Result<u32, Errno> {
-    let room = output.room()?.min(TRANSFER_BYTES_MAX);
+) -> Result<u32, Refusal> {
+    let room = output.room().map_err(Errno::from)?.min(TRANSFER_BYTES_MAX);
     let taken = buffer.len.min(room as u32);
     if taken > 0 {
         let (data, store) = memory.data_and_store_mut(caller);
-        output.write(Guest(data).slice(buffer.start, taken)?)?;
-        store.wasi().usage.add_out(taken as usize);
+        store.wasi().usage().add_out(taken as usize).map_err(wasmtime::Error::new)?;
+        output.write(Guest(data).slice(buffer.start, taken)?).map_err(Errno::from)?;
     }
     Ok(taken)
 }

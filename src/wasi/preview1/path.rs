@@ -164,7 +164,8 @@ async fn open<T: WasiView>(
     // Checked before anything is opened or made.
     write(caller, out, &[0; 4])?;
     let request = OpenRequest { path, follow: follows(lookup), how: open, wanted, waits: flags & FLAG_NONBLOCK == 0 };
-    let node = from.open(request).await?;
+    let permit = caller.data_mut().wasi().usage().open_file().ok_or(Errno::MFILE)?;
+    let node = from.open(request, permit).await?;
     let kept = flags & (FLAG_NONBLOCK | super::descriptors::FLAG_APPEND);
     let fd = caller.data_mut().wasi().descriptors().insert(node, kept)?;
     write(caller, out, &fd.to_le_bytes())

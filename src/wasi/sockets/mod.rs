@@ -23,7 +23,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use wasmtime::Result;
-use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTableError};
 use wasmtime_wasi::p2::SocketError;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Network};
 use wasmtime_wasi::p2::bindings::sockets::{
@@ -33,6 +33,7 @@ use wasmtime_wasi::p2::bindings::sockets::{
 use wasmtime_wasi_io::streams::Error as StreamError;
 
 use super::state::{WasiState, WasiView};
+use crate::limits::Permit;
 #[cfg(feature = "http")]
 pub(super) use lookup::literal;
 
@@ -61,6 +62,14 @@ pub(super) fn add_to_linker<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
 
 /// The one network there is: a handle without content, whose possession is the permission.
 struct InstanceNetwork;
+
+/// The error of a socket that could not be put into the table: a full one is a limit that the documents have a code for.
+fn socket_limit(error: ResourceTableError) -> SocketError {
+    match error {
+        ResourceTableError::Full => ErrorCode::NewSocketLimit.into(),
+        error => error.into(),
+    }
+}
 
 /// A handle of the bindings as a handle of our own type: the table holds ours.
 fn ours<Theirs: 'static, Ours: 'static>(handle: &Resource<Theirs>) -> Resource<Ours> {
@@ -122,6 +131,11 @@ impl WasiState {
     fn may_talk_to(&self, address: SocketAddr) -> bool {
         let rules = &self.config.network;
         rules.allows_everything() || rules.allows(address, self.known_addresses.names_of(address.ip().to_canonical()))
+    }
+
+    /// Room for one more socket.
+    fn permit_socket(&self) -> std::result::Result<Permit, ErrorCode> {
+        self.usage().open_socket().ok_or(ErrorCode::NewSocketLimit)
     }
 
     /// Fails unless the guest still holds this network.

@@ -17,8 +17,9 @@ use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 
 use super::connection::Connection;
-use super::socket::{self, WRITABLE, Watched, would_block};
-use super::{SocketResult, ours, theirs};
+use super::socket::{self, READABLE, WRITABLE, Watched, is_ready_now, would_block};
+use super::{SocketResult, ours, socket_limit, theirs};
+use crate::limits::Permit;
 use crate::reactor::{FdSource, Interest};
 use crate::wasi::state::WasiState;
 
@@ -34,6 +35,8 @@ struct Tcp {
     family: IpAddressFamily,
     backlog: i32,
     stage: Stage,
+    /// It counts as open until the guest drops it.
+    _permit: Permit,
 }
 
 /// Where a socket is on its way. Transitions only go down, and from anywhere to `Closed`.
@@ -97,9 +100,10 @@ impl WasiState {
 
 impl tcp_create_socket::Host for WasiState {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
+        let permit = self.permit_socket()?;
         let fd = socket::open(family, SocketType::STREAM)?;
-        let socket = self.table.push(Tcp { family, backlog: BACKLOG, stage: Stage::Unbound(fd) })?;
-        Ok(theirs(&socket))
+        let tcp = Tcp { family, backlog: BACKLOG, stage: Stage::Unbound(fd), _permit: permit };
+        Ok(theirs(&self.table.push(tcp).map_err(socket_limit)?))
     }
 }
 
@@ -230,6 +234,17 @@ impl tcp::HostTcpSocket for WasiState {
         &mut self,
         this: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        // Before one is taken from the line: at the limit it stays there for later. When nobody is there, that is the answer.
+        let permit = match self.permit_socket() {
+            Ok(permit) => permit,
+            Err(limit) => {
+                let Stage::Listening(watched) = &self.tcp(&this)?.stage else {
+                    return Err(ErrorCode::InvalidState.into());
+                };
+                let waits = is_ready_now(watched.get().as_fd(), READABLE);
+                return Err(if waits { limit } else { ErrorCode::WouldBlock }.into());
+            }
+        };
         let mut refused = 0;
         let (fd, family) = loop {
             let socket = self.table.get(&ours::<_, Tcp>(&this))?;
@@ -250,7 +265,8 @@ impl tcp::HostTcpSocket for WasiState {
         };
         let connection = Connection::accepted(&self.reactor, fd)?;
         let stage = Stage::Connected(connection.clone());
-        let socket = self.table.push(Tcp { family, backlog: BACKLOG, stage })?;
+        let tcp = Tcp { family, backlog: BACKLOG, stage, _permit: permit };
+        let socket = self.table.push(tcp).map_err(socket_limit)?;
         let (input, output) = self.push_streams(&socket, &connection)?;
         Ok((theirs(&socket), input, output))
     }

@@ -17,7 +17,8 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::socket::{self, WRITABLE, Watched, would_block};
-use super::{SocketResult, ours, theirs};
+use super::{SocketResult, ours, socket_limit, theirs};
+use crate::limits::Permit;
 use crate::reactor::{FdSource, Interest};
 use crate::wasi::state::WasiState;
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
@@ -39,6 +40,8 @@ struct Udp {
     stage: Stage,
     /// Whom the streams talk to, when it is one peer.
     remote: Option<SocketAddr>,
+    /// It counts as open until the guest drops it.
+    _permit: Permit,
 }
 
 #[derive(Clone, Copy)]
@@ -93,10 +96,11 @@ impl WasiState {
 
 impl udp_create_socket::Host for WasiState {
     async fn create_udp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
+        let permit = self.permit_socket()?;
         let fd = socket::open(family, SocketType::DGRAM)?;
         let socket = Arc::new(self.reactor.register(FdSource(fd), Interest::ReadWrite)?);
-        let socket = self.table.push(Udp { family, socket, stage: Stage::Unbound, remote: None })?;
-        Ok(theirs(&socket))
+        let udp = Udp { family, socket, stage: Stage::Unbound, remote: None, _permit: permit };
+        Ok(theirs(&self.table.push(udp).map_err(socket_limit)?))
     }
 }
 

@@ -8,7 +8,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
 use super::{Input, Output, StreamFailure, TRANSFER_BYTES_MAX};
-use crate::wasi::state::WasiUsage;
+use crate::limits::Usage;
 
 impl From<StreamFailure> for StreamError {
     fn from(failure: StreamFailure) -> StreamError {
@@ -22,7 +22,7 @@ impl From<StreamFailure> for StreamError {
 /// A handle on the standard input.
 pub(in crate::wasi) struct StdinStream {
     pub(in crate::wasi) input: Arc<dyn Input>,
-    pub(in crate::wasi) usage: Arc<WasiUsage>,
+    pub(in crate::wasi) usage: Arc<Usage>,
 }
 
 #[async_trait]
@@ -47,7 +47,7 @@ impl InputStream for StdinStream {
 /// terminal, and a process ends only when they are out.
 pub(in crate::wasi) struct StdoutStream {
     pub(in crate::wasi) output: Arc<dyn Output>,
-    pub(in crate::wasi) usage: Arc<WasiUsage>,
+    pub(in crate::wasi) usage: Arc<Usage>,
     /// What the last check allows to be written: a guest that writes more without asking is at fault.
     pub(in crate::wasi) permitted: usize,
 }
@@ -66,8 +66,8 @@ impl OutputStream for StdoutStream {
             return Err(StreamError::trap("the guest wrote more bytes than `check-write` allowed"));
         }
         self.permitted -= bytes.len();
+        self.usage.add_out(bytes.len()).map_err(|limit| StreamError::Trap(limit.into()))?;
         self.output.write(&bytes)?;
-        self.usage.add_out(bytes.len());
         Ok(())
     }
 

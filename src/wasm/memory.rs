@@ -1,0 +1,150 @@
+//! What a guest's memories and tables take, against what its process may hold.
+
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+
+use crate::limits::{LimitExceeded, Usage};
+
+/// Bytes of one element of a table: a reference.
+const ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
+
+/// Asked by the engine before anything grows.
+pub(super) struct Memory {
+    usage: Arc<Usage>,
+    /// What the last growth took; the engine may still fail to carry it out.
+    granted: u64,
+    /// The refusal after which no growth was granted.
+    refused: Option<LimitExceeded>,
+}
+
+impl Memory {
+    pub(super) fn new(usage: Arc<Usage>) -> Self {
+        Self { usage, granted: 0, refused: None }
+    }
+
+    /// The last growth, when it was refused for the sake of a limit.
+    pub(super) fn refused(&mut self) -> Option<LimitExceeded> {
+        self.refused.take()
+    }
+
+    fn grow(&mut self, bytes: u64) -> bool {
+        self.granted = 0;
+        match self.usage.take_memory(bytes) {
+            Ok(()) => {
+                self.granted = bytes;
+                self.refused = None;
+                true
+            }
+            Err(limit) => {
+                self.refused = Some(limit);
+                false
+            }
+        }
+    }
+
+    /// The engine could not do what was granted, or refused it before it asked here.
+    fn take_back(&mut self) {
+        self.usage.give_memory(std::mem::take(&mut self.granted));
+    }
+}
+
+/// A limit as the engine takes it: a number of things in one store.
+fn count(limit: Option<u64>) -> usize {
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        // Beyond what the module itself allows: the engine refuses, and no limit of ours is to blame.
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.granted = 0;
+            return Ok(true);
+        }
+        Ok(self.grow((desired - current) as u64))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            self.granted = 0;
+            return Ok(true);
+        }
+        Ok(self.grow((desired - current) as u64 * ELEMENT_BYTES))
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        count(self.usage.limits().max_instances)
+    }
+
+    fn tables(&self) -> usize {
+        count(self.usage.limits().max_tables)
+    }
+
+    fn memories(&self) -> usize {
+        // Bounded by `max_memory` and by the number of instances.
+        usize::MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    fn memory(max_memory: u64) -> Memory {
+        let limits = Limits { max_memory: Some(max_memory), ..Limits::default() };
+        Memory::new(Arc::new(Usage::new(limits, 0)))
+    }
+
+    #[test]
+    fn memories_and_tables_share_one_limit() {
+        let mut memory = memory(100);
+        assert!(memory.memory_growing(0, 60, None).unwrap());
+        assert!(memory.table_growing(0, 5, None).unwrap());
+        assert_eq!(memory.usage.memory(), 100);
+        assert!(!memory.memory_growing(60, 61, None).unwrap());
+        assert!(!memory.table_growing(5, 6, None).unwrap());
+        assert_eq!(memory.usage.memory(), 100);
+    }
+
+    #[test]
+    fn a_growth_that_failed_took_nothing() {
+        let mut memory = memory(100);
+        assert!(memory.memory_growing(0, 60, None).unwrap());
+        memory.memory_grow_failed(wasmtime::Error::msg("the system refused")).unwrap();
+        // The engine also says so without having asked.
+        memory.memory_grow_failed(wasmtime::Error::msg("too large for a memory")).unwrap();
+        assert_eq!(memory.usage.memory(), 0);
+        assert!(memory.table_growing(0, 12, None).unwrap());
+        memory.table_grow_failed(wasmtime::Error::msg("the system refused")).unwrap();
+        assert_eq!((memory.usage.memory(), memory.usage.memory_peak()), (0, 96));
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_until_something_grows() {
+        let mut memory = memory(100);
+        assert!(!memory.memory_growing(0, 101, None).unwrap());
+        assert_eq!(memory.refused().expect("a refusal").used, "101 bytes");
+        assert!(!memory.memory_growing(0, 101, None).unwrap());
+        assert!(memory.memory_growing(0, 100, None).unwrap());
+        assert_eq!(memory.refused(), None);
+    }
+
+    #[test]
+    fn the_modules_own_maximum_is_no_limit_of_the_process() {
+        let mut memory = memory(100);
+        assert!(memory.memory_growing(0, 200, Some(150)).unwrap(), "the engine refuses it");
+        memory.memory_grow_failed(wasmtime::Error::msg("beyond the maximum")).unwrap();
+        assert_eq!((memory.refused(), memory.usage.memory()), (None, 0));
+    }
+}
