@@ -352,6 +352,13 @@ fn bodies_and_trailers_go_both_ways() {
 }
 
 #[test]
+fn a_response_shows_its_headers_and_keeps_them() {
+    let address = answering(|_| b"HTTP/1.1 204 No Content\r\nX-One: 1\r\nx-two: \xfc\r\nX-One: again\r\n\r\n".to_vec());
+    let exit = spawn(&client(Clock::real()), "headers", [url(address)]).wait();
+    assert_eq!(exit, returned("x-one=1 x-one=again x-two=\u{fffd} Err(HeaderError::Immutable)"));
+}
+
+#[test]
 fn a_body_of_another_size_than_announced_breaks_the_request() {
     let address = server(|stream| drop(BufReader::new(stream).read_to_end(&mut Vec::new())));
     let runtime = client(Clock::real());
