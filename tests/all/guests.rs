@@ -33,6 +33,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("http-worker", &["a_worker_without_its_url_says_so", "the_missions_worker_fetches_its_url"]),
     ("math", &["a_core_module_computes_without_a_word_about_types"]),
     ("net", &["the_documents_are_followed_in_both_families", "datagrams_come_back_both_ways"]),
+    ("probe", &["streams_keep_every_promise", "a_component_is_told_which_streams_are_terminals"]),
     ("processor", &["a_library_with_a_world_around_it_reports"]),
     ("reactor", &["a_reactor_is_initialised_before_each_call"]),
     ("run-err", &["a_command_that_returns_an_error_exits_with_1"]),
@@ -58,6 +59,8 @@ fn every_guest_has_a_test() {
         include_str!("guests.rs"),
         include_str!("files/functions.rs"),
         include_str!("http.rs"),
+        include_str!("probe.rs"),
+        include_str!("probe/terminals.rs"),
         include_str!("sockets.rs")
     );
     for (guest, tests) in TESTED {

@@ -18,6 +18,8 @@ mod layering;
 mod limits;
 /// The YAML of the mission as one application.
 mod mission;
+/// The world around a guest and its streams.
+mod probe;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
 /// TCP, UDP, names and rules of the network.
