@@ -29,6 +29,9 @@ pub(super) fn short_name(name: &str) -> String {
 const DEFINITIONS: [(&str, &str); 2] = [("wasmtime-wasi", "src/p2/wit"), ("wasmtime-wasi-http", "wit")];
 const PREVIEW1_DEFINITION: (&str, &str) = ("wasmtime-wasi", "witx/p1/wasi_snapshot_preview1.witx");
 
+/// Interfaces of Wippy, which no crate defines, and the source that links them.
+const OWN: [(&str, &str); 1] = [("wippy:runtime/funcs", include_str!("../../../src/wasm/host/funcs.rs"))];
+
 /// The definitions of every interface that a profile brings.
 pub(super) struct Definitions {
     /// What is served. An interface that no crate defines is missing.
@@ -61,8 +64,16 @@ impl Definitions {
         let (package, file) = PREVIEW1_DEFINITION;
         let text = std::fs::read_to_string(packages.folder(package).join(file)).expect("the definition of preview 1");
         definitions.functions.insert(PREVIEW1.to_owned(), witx_functions(&text));
+        for (interface, source) in OWN {
+            definitions.functions.insert(interface.to_owned(), linked_functions(source));
+        }
         definitions
     }
+}
+
+/// The names of the functions that a source of ours links.
+fn linked_functions(source: &str) -> BTreeSet<String> {
+    source.split("func_wrap(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
 /// Folders of the dependencies.
