@@ -103,6 +103,7 @@ fn read_text(path: &Path) -> io::Result<Option<String>> {
 
 /// Writes a file beside the old one and puts it in its place, so that nobody sees half of it.
 fn replace(spec: &EnvStorageFile, text: &str) -> io::Result<()> {
+    assert_may_block();
     // A link stays a link: what it leads to is replaced.
     let path = std::fs::canonicalize(&spec.file_path).unwrap_or_else(|_| spec.file_path.clone());
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -122,7 +123,6 @@ fn replace(spec: &EnvStorageFile, text: &str) -> io::Result<()> {
 }
 
 fn write_new(new: &Path, mode: u32, old: &Path, text: &str) -> io::Result<()> {
-    assert_may_block();
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(new)?;
     // A file that somebody protected stays protected.
     if let Ok(metadata) = std::fs::metadata(old) {

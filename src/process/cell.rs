@@ -10,7 +10,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{Exit, Pid, Report};
 use crate::limits::Usage;
-use crate::reactor::{Clock, Instant as ClockTime};
+use crate::reactor::{Clock, Instant as ClockTime, assert_may_block};
 use crate::registry::EntryId;
 use crate::scheduler::{TaskRef, TaskState};
 
@@ -221,6 +221,7 @@ impl ProcessCell {
 
     /// Blocks the calling thread until the exit, or until `timeout` has passed.
     pub(super) fn wait(&self, timeout: Option<Duration>) -> Option<Exit> {
+        assert_may_block();
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut outcome = self.outcome.lock();
         loop {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use super::cell::ProcessCell;
+use crate::reactor::assert_may_block;
 
 /// Shards of a process table: enough that workers on a few dozen cores rarely meet in one.
 const TABLE_SHARDS: usize = 32;
@@ -178,6 +179,7 @@ impl Table {
         if holds() {
             return true;
         }
+        assert_may_block();
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let held = {
             let mut guard = self.lock.lock();

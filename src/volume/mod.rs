@@ -167,7 +167,11 @@ impl Volume {
     ///
     /// # Errors
     /// The folder is missing (and `auto_init` is off), is no folder, or cannot be made or opened.
+    ///
+    /// # Panics
+    /// On a worker: it blocks on the disk.
     pub fn open(id: EntryId, spec: &FsDirectory) -> Result<Self, VolumeError> {
+        assert_may_block();
         let root = spec.path().to_owned();
         // As it was written: that is what the reader of the message looks for.
         let written = || PathBuf::from(&spec.directory);

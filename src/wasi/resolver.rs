@@ -6,7 +6,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::reactor::{BlockingConfig, BlockingError, BlockingPool, BlockingStats};
+use crate::reactor::{BlockingConfig, BlockingError, BlockingPool, BlockingStats, assert_may_block};
 
 /// Most lookups at once: name servers answer side by side, and each lookup holds a thread while it waits.
 pub const LOOKUPS_MAX: usize = 16;
@@ -114,6 +114,7 @@ impl Resolver for SystemResolver {
 }
 
 fn look_up(name: &str) -> Result<Vec<IpAddr>, ResolveError> {
+    assert_may_block();
     match (name, 0).to_socket_addrs() {
         Ok(found) => {
             let mut addresses = Vec::new();

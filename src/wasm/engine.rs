@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use crate::limits::Limits;
+use crate::reactor::assert_may_block;
 
 /// The stacks there are, in bytes, smallest first. The engine fixes a guest's stack when code is compiled, so `max_stack`
 /// selects the smallest of these that has what is asked for; no limit, and anything beyond, selects the largest.
@@ -180,6 +181,7 @@ impl Made {
 /// Opens the cache from a thread called `wippy-cache`: the engine's cache thread inherits that name, and so is one that
 /// the documentation knows.
 fn open_cache(directory: Option<PathBuf>) -> wasmtime::Result<Cache> {
+    assert_may_block();
     let opener = std::thread::Builder::new().name("wippy-cache".into()).spawn(move || {
         let mut config = CacheConfig::new();
         if let Some(directory) = directory {

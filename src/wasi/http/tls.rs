@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::socket::{Probe, Socket};
-use crate::reactor::BlockingPool;
+use crate::reactor::{BlockingPool, assert_may_block};
 
 /// How many bytes are taken out of a TLS record at once: a record holds no more.
 const READ_BYTES: usize = 16 * 1024;
@@ -58,6 +58,7 @@ impl std::fmt::Debug for TlsRoots {
 
 impl Roots {
     fn load(&self) -> Result<Arc<ClientConfig>, String> {
+        assert_may_block();
         let mut store = RootCertStore::empty();
         match &self.given {
             Some(given) => {
