@@ -10,9 +10,9 @@ use crate::env::Environment;
 use crate::process::{
     Bounds, Host, HostKind, HostRules, Machinery, Manager, Payload, Pid, ProcessHandle, SpawnError, Start,
 };
-use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig};
+use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
-use crate::scheduler::{Scheduler, Ticker};
+use crate::scheduler::{Scheduler, StepObserver, Ticker};
 use crate::volume::Volumes;
 use crate::wasi::{Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
@@ -28,7 +28,7 @@ const FIRST_PROCESS: u64 = 1;
 /// What a [`Runtime`] is made of; see [`Runtime::builder`].
 ///
 /// Defaults: the application in the current folder, compiled code cached on disk, the real clock, as many workers a host
-/// as its entry says, names of the network looked up by the system.
+/// as its entry says, names of the network looked up by the system, a blocking pool of its own, steps that nobody observes.
 #[derive(Clone)]
 pub struct RuntimeBuilder {
     application: Application,
@@ -37,6 +37,8 @@ pub struct RuntimeBuilder {
     workers: Option<usize>,
     progress: Option<Arc<dyn Progress>>,
     resolver: Arc<dyn Resolver>,
+    blocking: Option<BlockingPool>,
+    observer: Option<Arc<dyn StepObserver>>,
 }
 
 /// Where the application comes from.
@@ -128,6 +130,35 @@ impl RuntimeBuilder {
         self
     }
 
+    /// The threads of calls that the kernel can't report readiness for: files, certificates, the standard streams. Shared by
+    /// all hosts; several runtimes may share one, too. Its owner closes it: a runtime that ends does not.
+    ///
+    /// Without this the runtime has a pool with the bounds of [`BlockingConfig::default`].
+    ///
+    /// ```
+    /// use wippy::Runtime;
+    /// use wippy::reactor::{BlockingConfig, BlockingPool};
+    ///
+    /// let mut config = BlockingConfig::default();
+    /// config.threads_max = 4;
+    /// let pool = BlockingPool::new(config);
+    /// let runtime = Runtime::builder().load("fixtures/apps/mission").blocking(pool.clone()).build()?;
+    /// assert_eq!(pool.stats().queued, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn blocking(mut self, pool: BlockingPool) -> Self {
+        self.blocking = Some(pool);
+        self
+    }
+
+    /// Has `observer` told of every step of every process, on the worker that does it.
+    #[must_use]
+    pub fn observe_steps(mut self, observer: Arc<dyn StepObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Who is told how loading goes on.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
@@ -139,6 +170,9 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// Only what has nothing to do with the application; its problems are in the answer.
+    ///
+    /// # Panics
+    /// On a worker: reading and compiling block.
     pub fn check(self) -> Result<Checked, BuildError> {
         let (loaded, _) = self.read(Purpose::Check)?;
         Ok(Checked { registry: loaded.registry, diagnostics: loaded.diagnostics })
@@ -148,6 +182,9 @@ impl RuntimeBuilder {
     ///
     /// # Errors
     /// [`BuildError::Configuration`] with every problem when the application has an error.
+    ///
+    /// # Panics
+    /// On a worker: reading and compiling block.
     pub fn build(self) -> Result<Runtime, BuildError> {
         let (loaded, plan) = self.read(Purpose::Run)?;
         if loaded.diagnostics.has_errors() {
@@ -168,6 +205,7 @@ impl RuntimeBuilder {
     }
 
     fn read(self, purpose: Purpose) -> Result<(Loaded, HostPlan), BuildError> {
+        assert_may_block();
         let registry::Loaded { registry, mut diagnostics, .. } = match self.application {
             Application::Folder(options) => registry::load(&options),
             Application::Read(loaded) => loaded,
@@ -191,7 +229,12 @@ impl RuntimeBuilder {
         };
         let (programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
-        let plan = HostPlan { clock: self.clock, workers: self.workers };
+        let plan = HostPlan {
+            clock: self.clock,
+            workers: self.workers,
+            blocking: self.blocking.unwrap_or_else(|| BlockingPool::new(BlockingConfig::default())),
+            observer: self.observer,
+        };
         Ok((Loaded { registry, diagnostics, engines, programs }, plan))
     }
 }
@@ -200,6 +243,8 @@ impl RuntimeBuilder {
 struct HostPlan {
     clock: Clock,
     workers: Option<usize>,
+    blocking: BlockingPool,
+    observer: Option<Arc<dyn StepObserver>>,
 }
 
 impl HostPlan {
@@ -217,7 +262,6 @@ impl HostPlan {
 
     fn hosts(&self, registry: &Registry, ticker: &Ticker) -> Vec<Host> {
         let next = Arc::new(AtomicU64::new(FIRST_PROCESS));
-        let blocking = BlockingPool::new(BlockingConfig::default());
         let mut hosts = Vec::new();
         for entry in registry.iter() {
             let (kind, workers, rules) = match entry.spec() {
@@ -227,16 +271,16 @@ impl HostPlan {
                 Spec::TerminalHost(_) => (HostKind::Terminal, 1, HostRules::default()),
                 _ => continue,
             };
-            let (id, ticker, clock, blocking) =
-                (entry.id().clone(), ticker.clone(), self.clock.clone(), blocking.clone());
+            let (id, ticker, clock) = (entry.id().clone(), ticker.clone(), self.clock.clone());
+            let (blocking, observer) = (self.blocking.clone(), self.observer.clone());
             hosts.push(Host::new(entry.id().clone(), kind, rules, Arc::clone(&next), move || {
                 let reactor = Reactor::new(clock.clone(), ReactorConfig::default().with_blocking(blocking.clone()))?;
-                let scheduler = Scheduler::builder(id.name())
-                    .workers(workers)
-                    .driver(Arc::clone(&reactor) as _)
-                    .ticker(&ticker)
-                    .build()?;
-                Ok(Machinery { scheduler, reactor })
+                let mut scheduler =
+                    Scheduler::builder(id.name()).workers(workers).driver(Arc::clone(&reactor) as _).ticker(&ticker);
+                if let Some(observer) = &observer {
+                    scheduler = scheduler.observe(Arc::clone(observer));
+                }
+                Ok(Machinery { scheduler: scheduler.build()?, reactor })
             }));
         }
         hosts
@@ -289,6 +333,8 @@ impl Runtime {
             workers: None,
             progress: None,
             resolver: Arc::new(SystemResolver::default()),
+            blocking: None,
+            observer: None,
         }
     }
 

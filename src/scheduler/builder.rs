@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::Scheduler;
 use super::idle::{Idle, MAX_WORKERS};
+use super::observe::StepObserver;
 use super::park::{Condition, Driver};
 use super::queue::Queues;
 use super::shared::Shared;
@@ -22,7 +23,7 @@ const THREAD_NAME_MAX: usize = 15;
 /// Settings of a scheduler.
 ///
 /// Defaults: a worker for each core, no driver (idle workers wait for wake-ups only), a ticker of its own with a period
-/// of 1 ms, at most [`DEFAULT_MAX_TASKS`] live tasks, a random seed.
+/// of 1 ms, at most [`DEFAULT_MAX_TASKS`] live tasks, a random seed, nobody who observes steps.
 ///
 /// ```
 /// use wippy::scheduler::{Scheduler, Ticker};
@@ -41,11 +42,20 @@ pub struct Builder {
     ticker: Option<Ticker>,
     max_tasks: usize,
     seed: Option<u64>,
+    observer: Option<Arc<dyn StepObserver>>,
 }
 
 impl Builder {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.into(), workers: None, driver: None, ticker: None, max_tasks: DEFAULT_MAX_TASKS, seed: None }
+        Self {
+            name: name.into(),
+            workers: None,
+            driver: None,
+            ticker: None,
+            max_tasks: DEFAULT_MAX_TASKS,
+            seed: None,
+            observer: None,
+        }
     }
 
     /// The number of worker threads, 1 to 4096.
@@ -79,6 +89,12 @@ impl Builder {
         self
     }
 
+    /// Has `observer` told of every step.
+    pub fn observe(mut self, observer: Arc<dyn StepObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Starts the workers. Their threads are called `wippy-w0:name` and so on, with the part of the name behind its last
     /// colon, cut to the 15 bytes that Linux keeps.
     ///
@@ -102,7 +118,8 @@ impl Builder {
         let deques: Vec<_> = (0..workers).map(|_| Worker::new_fifo()).collect();
         let idle = Idle::new(workers, self.driver.unwrap_or_else(|| Arc::new(Condition::new())));
         let queues = Queues::new(&deques);
-        let shared = Arc::new(Shared::new(self.name, queues, idle, ticker.clone(), workers, self.max_tasks));
+        let shared =
+            Arc::new(Shared::new(self.name, queues, idle, ticker.clone(), workers, self.max_tasks, self.observer));
         let tended: Weak<dyn Tended> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Tended>));
         ticker.attach(tended);
 

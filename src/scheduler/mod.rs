@@ -22,6 +22,7 @@ mod error;
 mod idle;
 #[cfg(all(test, wippy_loom))]
 mod models;
+mod observe;
 mod park;
 mod phase;
 mod queue;
@@ -44,6 +45,7 @@ use parking_lot::Mutex;
 pub use builder::{Builder, DEFAULT_MAX_TASKS};
 pub use error::{ShutdownError, SpawnError};
 pub use idle::MAX_WORKERS;
+pub use observe::StepObserver;
 pub use park::Driver;
 pub use state::TaskState;
 pub use stats::{Stats, WorkerStats};

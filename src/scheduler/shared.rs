@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::current::with_core;
 use super::idle::Idle;
+use super::observe::StepObserver;
 use super::phase::Phase;
 use super::queue::Queues;
 use super::stats::{Counters, Stats};
@@ -28,10 +29,19 @@ pub(super) struct Shared {
     polls_by_ticker: AtomicU64,
     /// The step counts at the last tick: a worker whose count stands still is inside a long step. The ticker's own.
     steps_at_tick: Box<[AtomicU64]>,
+    pub(super) observer: Option<Arc<dyn StepObserver>>,
 }
 
 impl Shared {
-    pub(super) fn new(name: Box<str>, queues: Queues, idle: Idle, ticker: Ticker, workers: usize, max: usize) -> Self {
+    pub(super) fn new(
+        name: Box<str>,
+        queues: Queues,
+        idle: Idle,
+        ticker: Ticker,
+        workers: usize,
+        max: usize,
+        observer: Option<Arc<dyn StepObserver>>,
+    ) -> Self {
         Self {
             name,
             queues,
@@ -44,6 +54,7 @@ impl Shared {
             last_poll: AtomicU64::new(0),
             polls_by_ticker: AtomicU64::new(0),
             steps_at_tick: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            observer,
         }
     }
 

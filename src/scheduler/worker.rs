@@ -206,6 +206,17 @@ impl Core {
 
     /// One step of one task, and whatever follows from how it ended.
     fn step(&self, job: Job) {
+        match &self.shared.observer {
+            None => self.step_unobserved(job),
+            Some(observer) => {
+                observer.before_step();
+                self.step_unobserved(job);
+                observer.after_step();
+            }
+        }
+    }
+
+    fn step_unobserved(&self, job: Job) {
         job.header().state.ready_to_running();
         self.steps.set(self.steps.get() + 1);
         self.count(Count::Step);

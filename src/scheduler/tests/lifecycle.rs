@@ -231,3 +231,57 @@ fn handles_and_tasks_may_go_to_other_threads() {
     check::<Ticker>();
     check::<SpawnError<usize>>();
 }
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Told(Mutex<Vec<&'static str>>);
+
+impl Told {
+    fn tell(&self, what: &'static str) {
+        assert!(current::on_worker());
+        self.0.lock().push(what);
+    }
+}
+
+impl StepObserver for Told {
+    fn before_step(&self) {
+        self.tell("before");
+    }
+
+    fn after_step(&self) {
+        self.tell("after");
+    }
+}
+
+/// Tells of its drop.
+struct Last(Arc<Told>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.tell("dropped");
+    }
+}
+
+#[test]
+fn an_observer_is_told_around_each_step_and_the_drop_after_the_last() {
+    let told = Arc::new(Told::default());
+    let scheduler = Scheduler::builder("observed").workers(1).ticker(&Ticker::manual()).observe(told.clone()).build();
+    let scheduler = scheduler.unwrap();
+    for panics in [false, true] {
+        let (last, mut steps) = (Last(told.clone()), 0);
+        let task = scheduler.spawn(Steps(move |_: &mut Context<'_>| {
+            last.0.tell("step");
+            steps += 1;
+            match steps {
+                1 => Step::Preempted,
+                _ if panics => panic!("asked to"),
+                _ => Step::Done,
+            }
+        }));
+        let task = task.unwrap();
+        wait_until(|| task.is_complete() && told.0.lock().len() == 7);
+        let expected = ["before", "step", "after", "before", "step", "dropped", "after"];
+        assert_eq!(*std::mem::take(&mut *told.0.lock()), expected);
+    }
+    scheduler.shutdown().unwrap();
+}
