@@ -238,6 +238,9 @@ impl std::fmt::Debug for BlockingPool {
 #[must_use]
 enum Next {
     Nothing,
+    /// After the lock, not under it: a thread that is woken while the lock is taken may be handed it before it runs, and a
+    /// worker that comes next would wait until it does.
+    WakeThread,
     StartThread,
 }
 
@@ -262,27 +265,32 @@ impl State {
     }
 
     /// Sees to it that a thread takes what is queued.
-    fn staff(&mut self, config: &BlockingConfig, work: &Condvar) -> Next {
+    fn staff(&mut self, config: &BlockingConfig) -> Next {
         if self.queue.is_empty() {
             return Next::Nothing;
         }
         if self.idle >= self.queue.len() {
-            work.notify_one();
-            return Next::Nothing;
+            return Next::WakeThread;
         }
         let replaced = self.abandoned.min(config.abandoned_jobs_max);
         if self.threads < config.threads_max + replaced {
             self.threads += 1;
             return Next::StartThread;
         }
-        work.notify_one();
-        Next::Nothing
+        Next::WakeThread
     }
 }
 
 impl Shared {
     fn after(self: &Arc<Self>, next: Next) {
-        let Next::StartThread = next else { return };
+        match next {
+            Next::Nothing => return,
+            Next::WakeThread => {
+                self.work.notify_one();
+                return;
+            }
+            Next::StartThread => {}
+        }
         let shared = Arc::clone(self);
         let started = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || shared.work());
         let Err(error) = started else { return };
@@ -481,7 +489,7 @@ impl<T: Send + 'static> BlockingCall<T> {
         let ticket = state.ticket();
         state.queue.insert(ticket, Arc::clone(&self.call) as Arc<dyn Job>);
         self.place = Place::Queued(ticket);
-        let next = state.staff(&pool.config, &pool.work);
+        let next = state.staff(&pool.config);
         drop(state);
         pool.after(next);
         Ok(true)
@@ -526,9 +534,11 @@ impl<T: Send + 'static> Future for BlockingCall<T> {
 impl<T> BlockingCall<T> {
     /// Gives the place among the waiting or the queued back. Whether the job runs already.
     fn leave(&mut self) -> bool {
-        let mut state = self.pool.state.lock();
         let left: Option<Arc<dyn Job>> = match self.place {
+            // The usual case, without the lock that every call on its way takes.
+            Place::New | Place::Over => return false,
             Place::Waiting(ticket) => {
+                let mut state = self.pool.state.lock();
                 let waker = state.waiters.remove(&ticket);
                 if waker.is_none() {
                     state.granted -= 1;
@@ -538,14 +548,12 @@ impl<T> BlockingCall<T> {
                 None
             }
             Place::Queued(ticket) => {
-                let job = state.queue.remove(&ticket);
-                drop(state);
+                let job = self.pool.state.lock().queue.remove(&ticket);
                 if job.is_none() {
                     return true;
                 }
                 job
             }
-            Place::New | Place::Over => return false,
         };
         drop(left);
         self.pool.grant();
@@ -566,7 +574,7 @@ impl<T> BlockingCall<T> {
             let mut state = self.pool.state.lock();
             state.abandoned += 1;
             // Its thread may be replaced.
-            after = state.staff(&self.pool.config, &self.pool.work);
+            after = state.staff(&self.pool.config);
         }
         drop(stage);
         self.pool.after(after);
