@@ -31,6 +31,13 @@ const TESTED: &[(&str, &[&str])] = &[
     ),
     ("http-client", &["every_function_that_needs_no_server_keeps_its_promises", "bodies_and_trailers_go_both_ways"]),
     ("http-worker", &["a_worker_without_its_url_says_so", "the_missions_worker_fetches_its_url"]),
+    (
+        "js-fetch",
+        &[
+            "a_component_of_another_toolchain_prints_what_it_fetches",
+            "a_component_of_another_toolchain_says_what_it_could_not_fetch",
+        ],
+    ),
     ("math", &["a_core_module_computes_without_a_word_about_types"]),
     ("net", &["the_documents_are_followed_in_both_families", "datagrams_come_back_both_ways"]),
     ("probe", &["streams_keep_every_promise", "a_component_is_told_which_streams_are_terminals"]),

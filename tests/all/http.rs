@@ -15,7 +15,7 @@ use wippy::reactor::Clock;
 use wippy::registry::LoadOptions;
 
 use super::mission::copy_folder;
-use super::support::{fixture, guest_app, run_in, wippy};
+use super::support::{Said, assert_said, fixture, guest_app, run_in, wippy};
 
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -267,6 +267,57 @@ fn the_program_trusts_the_authorities_that_it_is_given() {
     std::fs::write(&wrong, other).expect("a file");
     let refused = fetch(&wrong);
     assert!(refused.contains("TlsCertificateError"), "{refused}");
+}
+
+/// The guest in JavaScript, whose engine is a component of another toolchain, with the profiles that it needs, without
+/// `wasi:http` if it is not `listed`.
+fn run_javascript(url: Option<&str>, listed: bool) -> Said {
+    let http = if listed { ", wasi:http" } else { "" };
+    let url = url.map_or_else(String::new, |url| format!(", default: '{url}'"));
+    let app = guest_app(&format!(
+        "- {{ name: store, kind: env.storage.memory }}
+         - {{ name: url, kind: env.variable, storage: app:store, variable: URL{url} }}
+         - {{ name: fetch, kind: process.wasm, guest: js-fetch, method: run, imports: [wasi:cli, wasi:io{http}], wasi: {{ env: [{{ id: app:url, name: API_URL }}] }} }}"
+    ));
+    run_in(app.path(), ["run", "-x", "app:fetch"])
+}
+
+#[test]
+fn a_component_of_another_toolchain_prints_what_it_fetches() {
+    // More than one read gives and more than one write takes.
+    let body = "zwölf Boxkämpfer\n".repeat(20_000);
+    let served = body.clone();
+    let address = answering(move |head| {
+        assert!(head.starts_with("GET /status?full=1 HTTP/1.1\r\n"), "{head}");
+        ok(served.as_bytes())
+    });
+    let said = run_javascript(Some(&format!("http://{address}/status?full=1#part")), true);
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    assert!(said.stdout == body, "{} bytes", said.stdout.len());
+}
+
+#[test]
+fn a_component_of_another_toolchain_says_what_it_could_not_fetch() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let closed = listener.local_addr().expect("an address");
+    drop(listener);
+    let said = run_javascript(Some(&format!("http://{closed}/")), true);
+    assert_said(&said, 1, "", "js-fetch: no response: connection-refused\n");
+    let broken = server(|stream| {
+        read_head(&mut BufReader::new(&stream));
+        (&stream).write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort").expect("a client that waits");
+    });
+    let said = run_javascript(Some(&format!("http://{broken}/")), true);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), "short"), "{}", said.stderr);
+    assert!(said.stderr.starts_with("js-fetch: the body broke off: "), "{}", said.stderr);
+    assert_said(&run_javascript(None, true), 1, "", "js-fetch: API_URL is not set\n");
+    let unlisted = run_javascript(Some(&format!("http://{closed}/")), false);
+    assert_eq!((unlisted.code, unlisted.stdout.as_str()), (Some(1), ""));
+    assert!(
+        unlisted.stderr.ends_with("the entry does not list: add `- wasi:http` under `imports:`\n"),
+        "{}",
+        unlisted.stderr
+    );
 }
 
 #[test]
