@@ -52,6 +52,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("startfn", &["an_exit_of_the_start_function_is_no_end"]),
     ("strings", &["texts_and_lists_cross_into_a_core_module"]),
     ("unlisted", &["an_import_that_nobody_serves_ends_only_who_calls_it"]),
+    ("waiter", &["each_guest_that_waits_leaves_the_worker_to_others"]),
 ];
 
 #[test]
@@ -68,7 +69,8 @@ fn every_guest_has_a_test() {
         include_str!("http.rs"),
         include_str!("probe.rs"),
         include_str!("probe/terminals.rs"),
-        include_str!("sockets.rs")
+        include_str!("sockets.rs"),
+        include_str!("yielding.rs")
     );
     for (guest, tests) in TESTED {
         for test in *tests {

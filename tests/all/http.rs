@@ -126,20 +126,16 @@ fn processes_of_an_entry_share_their_connections() {
     assert!(connections < 10, "{connections} connections for 20 requests one after another");
 }
 
+/// That others go on meanwhile is said by `yielding`.
 #[test]
-fn a_response_that_never_comes_holds_up_nobody() {
+fn a_guest_that_is_ended_ends_its_connection() {
     let (address, told) = stalling();
     let runtime = mission(&format!("http://{address}/"), 1);
     let stuck: Vec<_> = (0..3).map(|_| runtime.spawn("myns:http_worker", [0i64; 0]).expect("a process")).collect();
     for _ in &stuck {
         assert_eq!(told.recv_timeout(PATIENCE), Ok("asked"));
     }
-    let others: Vec<_> = (0..1000).map(|n| runtime.spawn("myns:compute_worker", [n, 2]).expect("a process")).collect();
-    for (n, other) in others.iter().enumerate() {
-        assert_eq!(other.wait(), Exit::Returned(Payload::Int(2 * n as i64)));
-    }
     assert!(stuck.iter().all(|process| process.exit().is_none()));
-    // Their end is the end of their connections.
     for process in &stuck {
         process.terminate();
         assert_eq!(process.wait(), Exit::Terminated);

@@ -28,6 +28,8 @@ mod scheduling;
 mod sockets;
 /// Which threads a running program has.
 mod threads;
+/// Who is stuck in a call, and others who are not.
+mod yielding;
 
 /// The program's commands, streams and exit codes.
 mod cli;

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 const DOCUMENTED: &[&str] =
     &["wippy", "wippy-w", "wippy-ticker", "wippy-blocking", "wippy-load", "wippy-cache", "wippy-log"];
 
-fn is_documented(name: &str) -> bool {
+pub(crate) fn is_documented(name: &str) -> bool {
     // Linux keeps fifteen bytes of a name.
     DOCUMENTED.iter().any(|known| {
         let known = &known[..known.len().min(15)];
@@ -18,7 +18,7 @@ fn is_documented(name: &str) -> bool {
     })
 }
 
-fn thread_names(pid: u32) -> BTreeSet<String> {
+pub(crate) fn thread_names(pid: u32) -> BTreeSet<String> {
     fs::read_dir(format!("/proc/{pid}/task"))
         .expect("a living child")
         .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())

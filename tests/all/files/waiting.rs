@@ -1,4 +1,4 @@
-//! What waits: FIFOs, and what other processes do meanwhile. The host has one worker.
+//! What waits: FIFOs, and another process meanwhile. The host has one worker.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -31,12 +31,10 @@ fn suspended(process: &ProcessHandle) -> bool {
     process.state() == State::Blocked
 }
 
-/// Other processes come and go while somebody waits.
+/// Another process comes and goes while somebody waits; a thousand do in `yielding`.
 fn others_complete(mounts: &Mounts, waiting: &ProcessHandle) {
     until("the guest waits", || suspended(waiting));
-    for _ in 0..100 {
-        assert_eq!(mounts.component("files", &["open f /ro file read", "read f 4 0"]), ["ok", "ok text"]);
-    }
+    assert_eq!(mounts.component("files", &["open f /ro file read", "read f 4 0"]), ["ok", "ok text"]);
     assert!(waiting.exit().is_none());
     until("the guest waits still", || suspended(waiting));
 }
