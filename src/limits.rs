@@ -83,11 +83,16 @@ pub struct LimitExceeded {
     pub allowed: String,
     /// What was used, or would have been, with its unit.
     pub used: String,
+    /// What the guest itself made of it, when it ended after a refusal: its trap or its exit code.
+    pub after: Option<String>,
+    /// Where the guest was, innermost frame first, one a line; empty when that is not known.
+    pub backtrace: Vec<String>,
 }
 
 impl LimitExceeded {
-    fn new(limit: &'static str, allowed: impl fmt::Display, used: impl fmt::Display) -> Self {
-        Self { limit, allowed: allowed.to_string(), used: used.to_string() }
+    /// A limit by its name, what it allows and what was used.
+    pub fn new(limit: &'static str, allowed: impl fmt::Display, used: impl fmt::Display) -> Self {
+        Self { limit, allowed: allowed.to_string(), used: used.to_string(), after: None, backtrace: Vec::new() }
     }
 }
 

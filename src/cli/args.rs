@@ -116,6 +116,9 @@ pub(super) struct RunArgs {
     /// The host to run on, where the application has several terminal hosts
     #[arg(long, value_name = "ID")]
     pub(super) host: Option<String>,
+    /// Writes what the process used and how it ended to this file as JSON; `-` is the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
     /// The command's name (see `wippy run list`) and its arguments
     ///
     /// Everything behind the name reaches the command, also what looks like an option of wippy; a first `--` is

@@ -58,7 +58,7 @@ pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: 
         },
         Exit::Exited(code) => exited(entry, *code),
         Exit::Trapped(trap) => complaint(TRAPPED, trap_text(entry, trap)),
-        Exit::LimitExceeded(limit) => complaint(limit_code(limit), format!("error: `{entry}`: {limit}\n")),
+        Exit::LimitExceeded(limit) => complaint(limit_code(limit), limit_text(entry, limit)),
         Exit::Cancelled { reason } => complaint(CANCELLED, format!("`{entry}` was cancelled: {reason}\n")),
         Exit::Terminated => complaint(TERMINATED, format!("`{entry}` was terminated\n")),
         Exit::Failed(failure) => {
@@ -152,12 +152,28 @@ fn exited(entry: &EntryId, code: u32) -> Outcome {
 }
 
 fn trap_text(entry: &EntryId, trap: &Trap) -> String {
-    let mut text = format!("error: `{entry}` trapped: {}\n", trap.message.trim_end());
-    if !trap.backtrace.is_empty() {
+    format!("error: `{entry}` trapped: {}\n{}", trap.message.trim_end(), frames(&trap.backtrace))
+}
+
+fn limit_text(entry: &EntryId, limit: &LimitExceeded) -> String {
+    let mut text = format!("error: `{entry}`: {limit}\n");
+    if let Some(after) = &limit.after {
+        let _ = writeln!(text, "after that it {after}");
+    }
+    text + &frames(&limit.backtrace)
+}
+
+fn frames(backtrace: &[String]) -> String {
+    let mut text = String::new();
+    if !backtrace.is_empty() {
         text.push_str("wasm backtrace, innermost first:\n");
     }
-    for frame in &trap.backtrace {
-        let _ = writeln!(text, "  {frame}");
+    // A recursion is one line.
+    for same in backtrace.chunk_by(|one, next| one == next) {
+        let _ = match same {
+            [frame] => writeln!(text, "  {frame}"),
+            _ => writeln!(text, "  {}, {} times in a row", same[0], same.len()),
+        };
     }
     text
 }
@@ -199,7 +215,7 @@ mod tests {
     }
 
     fn limit(name: &'static str) -> Exit {
-        Exit::LimitExceeded(LimitExceeded { limit: name, allowed: "5s".into(), used: "5.001s".into() })
+        Exit::LimitExceeded(LimitExceeded::new(name, "5s", "5.001s"))
     }
 
     #[test]

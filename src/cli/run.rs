@@ -1,6 +1,8 @@
 //! `wippy run`: a command of the application to its end, or all its services until a signal comes.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::args::{Global, RunArgs, RunCommand};
@@ -11,7 +13,7 @@ use super::log::{self, Audience, Log};
 use super::progress::LoadBar;
 use super::report::{CommandError, Terminal};
 use super::signal::{Alarm, Signal};
-use crate::process::{Exit, ProcessHandle, SpawnError, Start};
+use crate::process::{Exit, ProcessHandle, Report, SpawnError, Start};
 use crate::registry::{self, EntryId, Registry, Spec};
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
 use crate::suggest::near_miss;
@@ -37,6 +39,8 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
     let audience = if wanted == Wanted::Services { Audience::Services } else { Audience::Command };
     let log = log::install(global, audience, loaded.registry.config().min_log_level())?;
     descriptors::raise_limit();
+    // Made before anything runs: a name that can't be written is told at once.
+    let report = args.report.as_deref().map(ReportFile::create).transpose()?;
     let start = match (&wanted, loaded.diagnostics.has_errors()) {
         // What is wrong comes first, with what compiling finds.
         (_, true) | (Wanted::Services, _) => None,
@@ -52,7 +56,10 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
     let alarm = Alarm::install().map_err(|error| system(&error))?;
     let code = match start {
         None => services(&runtime, &alarm, terminal),
-        Some((entry, host)) => command(&runtime, &alarm, terminal, &log, Job { entry, host, words: wanted.words() }),
+        Some((entry, host)) => {
+            let job = Job { entry, host, words: wanted.words(), report };
+            command(&runtime, &alarm, terminal, &log, job)
+        }
     };
     let left_out = log.finish();
     if left_out > 0 {
@@ -218,6 +225,35 @@ struct Job<'a> {
     entry: EntryId,
     host: EntryId,
     words: &'a [String],
+    report: Option<ReportFile>,
+}
+
+/// Where the report of a command goes.
+enum ReportFile {
+    Stdout,
+    File { path: PathBuf, file: File },
+}
+
+impl ReportFile {
+    fn create(path: &Path) -> Result<Self, CommandError> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::Stdout);
+        }
+        match File::create(path) {
+            Ok(file) => Ok(Self::File { path: path.to_owned(), file }),
+            Err(error) => Err(CommandError::usage(format!("`--report {}` can't be written: {error}", path.display()))),
+        }
+    }
+
+    fn write(self, report: &Report, terminal: Terminal) -> Result<(), CommandError> {
+        let text = format!("{}\n", report.to_json());
+        match self {
+            Self::Stdout => terminal.out(&text),
+            Self::File { path, mut file } => file.write_all(text.as_bytes()).map_err(|error| {
+                CommandError::failed(format!("the report could not be written to `{}`: {error}", path.display()))
+            }),
+        }
+    }
 }
 
 fn command(runtime: &Runtime, alarm: &Alarm, terminal: Terminal, log: &Log, job: Job<'_>) -> Result<u8, CommandError> {
@@ -236,6 +272,10 @@ fn command(runtime: &Runtime, alarm: &Alarm, terminal: Terminal, log: &Log, job:
     let exit = until_its_end(&process, alarm, grace, terminal)?;
     let code = terminal.outcome(&exit::outcome(&job.entry, &exit, style, alarm.signal()));
     runtime.shutdown(grace);
+    // A process that was left behind has none.
+    if let (Some(file), Some(report)) = (job.report, process.report()) {
+        file.write(&report, terminal)?;
+    }
     Ok(code)
 }
 
@@ -412,9 +452,9 @@ mod tests {
 
     #[test]
     fn an_option_without_its_command_is_told() {
-        let args = RunArgs { exec: None, host: Some("app:t".into()), words: vec![], list: None };
+        let args = RunArgs { exec: None, host: Some("app:t".into()), report: None, words: vec![], list: None };
         assert!(error_text(Wanted::of(&args)).contains("no command"));
-        let args = RunArgs { exec: Some("greet".into()), host: None, words: vec![], list: None };
+        let args = RunArgs { exec: Some("greet".into()), host: None, report: None, words: vec![], list: None };
         assert!(error_text(Wanted::of(&args)).contains("namespace"));
     }
 }

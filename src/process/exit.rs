@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn every_exit_reads_as_a_sentence() {
-        let limit = LimitExceeded { limit: "max_execution", allowed: "5s".into(), used: "5.001s".into() };
+        let limit = LimitExceeded::new("max_execution", "5s", "5.001s");
         assert_eq!(Exit::LimitExceeded(limit).to_string(), "limit `max_execution` exceeded: allowed 5s, used 5.001s");
         let failure = Failure::new(FailureKind::Host, "the disk is gone");
         assert_eq!(Exit::Failed(failure).to_string(), "failed: the disk is gone");

@@ -61,7 +61,7 @@ pub(super) fn exit_of(error: wasmtime::Error, entry: &EntryId, phase: Phase, usa
         return Exit::Failed(Failure::new(FailureKind::Import, message));
     }
     if let Some(limit) = limit_of(&error, usage) {
-        return Exit::LimitExceeded(limit);
+        return Exit::LimitExceeded(LimitExceeded { backtrace: frames(&error), ..limit });
     }
     match error.downcast_ref::<Code>() {
         Some(code) => Exit::Trapped(Trap { message: trap_message(*code), backtrace: frames(&error) }),
@@ -81,8 +81,8 @@ fn limit_of(error: &wasmtime::Error, usage: &Usage) -> Option<LimitExceeded> {
         return Some(limit.clone());
     }
     let limits = usage.limits();
-    let all = |limit, allowed: String| Some(LimitExceeded { limit, allowed, used: "all of it".into() });
-    let more = |limit, allowed: String| Some(LimitExceeded { limit, allowed, used: "more".into() });
+    let all = |limit, allowed: String| Some(LimitExceeded::new(limit, allowed, "all of it"));
+    let more = |limit, allowed: String| Some(LimitExceeded::new(limit, allowed, "more"));
     let number = |limit: Option<u64>| limit.unwrap_or(u64::MAX).to_string();
     match error.downcast_ref::<Code>() {
         Some(Code::StackOverflow) => return all("max_stack", Bytes(limits.max_stack.unwrap_or(u64::MAX)).to_string()),
@@ -109,12 +109,16 @@ fn limit_of(error: &wasmtime::Error, usage: &Usage) -> Option<LimitExceeded> {
 /// The exit of a guest that failed after a growth of its memory was refused and none was granted since: it is out of
 /// memory, whatever it says of it.
 pub(super) fn after_refusal(exit: Exit, refused: Option<LimitExceeded>) -> Exit {
-    match (exit, refused) {
-        (
-            Exit::Trapped(_) | Exit::Exited(1..) | Exit::Failed(Failure { kind: FailureKind::Instantiate, .. }),
-            Some(limit),
-        ) => Exit::LimitExceeded(limit),
-        (exit, _) => exit,
+    let Some(limit) = refused else { return exit };
+    match exit {
+        Exit::Trapped(Trap { message, backtrace }) => {
+            Exit::LimitExceeded(LimitExceeded { after: Some(format!("trapped: {message}")), backtrace, ..limit })
+        }
+        Exit::Exited(code @ 1..) => {
+            Exit::LimitExceeded(LimitExceeded { after: Some(format!("exited with code {code}")), ..limit })
+        }
+        Exit::Failed(Failure { kind: FailureKind::Instantiate, .. }) => Exit::LimitExceeded(limit),
+        exit => exit,
     }
 }
 

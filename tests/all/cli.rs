@@ -327,3 +327,61 @@ fn services_run_until_a_signal() {
         assert!(log.contains("stopping"), "{log}");
     }
 }
+
+/// The JSON that `--report` writes, and what the program said.
+fn reported(command: &str) -> (serde_json::Value, Said) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("report.json");
+    let said = run_in(&fixture("apps/unruly"), ["run", "--report", file.to_str().expect("UTF-8"), command]);
+    let text = std::fs::read_to_string(file).expect("a report");
+    assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text}");
+    (serde_json::from_str(&text).expect("JSON"), said)
+}
+
+#[test]
+fn a_report_says_how_a_command_ended_and_what_it_used() {
+    let (report, said) = reported("hungry");
+    assert_eq!(said.code, Some(125));
+    let exit = &report["exit"];
+    assert_eq!((&exit["kind"], &exit["limit"]), (&json("limit"), &json("max_memory")));
+    assert_eq!((&exit["allowed"], &exit["used"]), (&json("8 MiB"), &json("8256 KiB")));
+    assert_eq!(exit["after"], json("trapped: wasm `unreachable` instruction executed"));
+    assert!(exit["backtrace"][0].as_str().expect("a frame").starts_with("hungry (offset "), "{exit}");
+    // One page at the start, sixteen at each turn, up to the limit.
+    assert_eq!((&report["memory_peak"], &report["limits"]["max_memory"]), (&json(7_405_568), &json(8 << 20)));
+    assert_eq!((&report["entry"], &report["steps"]), (&json("unruly:hungry"), &json(1)));
+
+    let (report, said) = reported("chatty");
+    assert_eq!((said.code, said.stdout.as_str()), (Some(125), "line\nline\nline\nline\n"));
+    assert_eq!((&report["bytes_out"], &report["exit"]["used"]), (&json(20), &json("25 bytes")));
+
+    // Stopped while it computes: by the wall, and by the time of its own, which is no longer than that.
+    for (command, limit) in [("slow", "max_execution"), ("busy", "max_cpu")] {
+        let (report, said) = reported(command);
+        assert_eq!(said.code, Some(124));
+        let head = format!("error: `unruly:{command}`: limit `{limit}` exceeded: allowed 20ms, used ");
+        assert!(said.stderr.starts_with(&head), "{}", said.stderr);
+        assert!(
+            said.stderr.contains("\nwasm backtrace, innermost first:\n  loop_for_ever (offset "),
+            "{}",
+            said.stderr
+        );
+        let time = |name: &str| report[name].as_u64().expect("a number");
+        assert!(time("wall_ns") >= time("cpu_ns") && time("cpu_ns") > 0, "{report}");
+        assert!(time(if command == "slow" { "wall_ns" } else { "cpu_ns" }) >= 20_000_000, "{report}");
+    }
+
+    // Into stdout, behind what the command said.
+    let said = run_in(&fixture("apps/hello"), ["run", "--report", "-", "add", "6", "7"]);
+    let (result, report) = said.stdout.split_once('\n').expect("two lines");
+    let report: serde_json::Value = serde_json::from_str(report).expect("JSON");
+    assert_eq!((said.code, result, &report["exit"]["value"]), (Some(0), "13", &json(13)));
+
+    let said = run_in(&fixture("apps/hello"), ["run", "--report", "/dev/null/no", "add", "6", "7"]);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(2), ""));
+    assert!(said.stderr.starts_with("error: `--report /dev/null/no` can't be written: "), "{}", said.stderr);
+}
+
+fn json(value: impl Into<serde_json::Value>) -> serde_json::Value {
+    value.into()
+}

@@ -101,10 +101,21 @@ fn odd_applications_run_with_warnings() {
     }
 }
 
+/// Guests that compute, grow, recurse, write and trap without end, each stopped by its limit or by itself.
+#[test]
+fn unruly_guests_end_with_the_code_of_their_limit() {
+    check_all("ends", "run", 6);
+    let codes = [("looping", 124), ("hungry", 125), ("modest", 125), ("deep", 125), ("chatty", 125), ("broken", 134)];
+    for case in Case::all("ends") {
+        let (_, code) = codes.iter().find(|(name, _)| *name == case.name()).expect("a case with a code");
+        assert!(expects(&case, &format!("exit {code}\n")), "{}", case.name());
+    }
+}
+
 #[test]
 fn no_case_tells_where_it_ran() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).display().to_string();
-    for case in Case::all("broken").into_iter().chain(Case::all("odd")) {
+    for case in ["broken", "odd", "ends"].into_iter().flat_map(Case::all) {
         assert!(!expects(&case, &root), "{} has a path of this machine", case.name());
     }
 }

@@ -51,6 +51,7 @@ const TESTED: &[(&str, &[&str])] = &[
     ("spinner-component", &["a_counted_loop_ends_and_an_endless_one_is_ended"]),
     ("startfn", &["an_exit_of_the_start_function_is_no_end"]),
     ("strings", &["texts_and_lists_cross_into_a_core_module"]),
+    ("unruly", &["unruly_guests_end_with_the_code_of_their_limit"]),
     ("unlisted", &["an_import_that_nobody_serves_ends_only_who_calls_it"]),
     ("waiter", &["each_guest_that_waits_leaves_the_worker_to_others"]),
 ];
@@ -66,6 +67,7 @@ fn every_guest_has_a_test() {
     let source = concat!(
         include_str!("guests.rs"),
         include_str!("files/functions.rs"),
+        include_str!("goldens.rs"),
         include_str!("http.rs"),
         include_str!("probe.rs"),
         include_str!("probe/terminals.rs"),
