@@ -1,0 +1,60 @@
+//! Our side: a runtime with an application around the guests that are measured.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use wippy::Runtime;
+use wippy::process::{Exit, Payload, ProcessHandle};
+
+use crate::WORKERS;
+
+/// A runtime with one host, as a program would have it that loads this application.
+pub(crate) struct Ours {
+    runtime: Runtime,
+    _app: tempfile::TempDir,
+}
+
+impl Ours {
+    /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary.
+    pub(crate) fn new(entries: &str) -> Ours {
+        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests");
+        let sums = std::fs::read_to_string(guests.join("SHA256SUMS")).expect("the recorded hashes");
+        let mut index = format!(
+            "version: '1.0'\nnamespace: app\nentries:\n\
+             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS} }} }}\n\
+             - {{ name: wasm, kind: fs.directory, directory: '{}' }}\n",
+            guests.display()
+        );
+        for line in entries.lines().map(str::trim_start) {
+            match line.split_once("guest: ").and_then(|(before, after)| Some((before, after.split_once(',')?))) {
+                None => index.push_str(line),
+                Some((before, (name, rest))) => {
+                    let file = format!("{name}.wasm");
+                    let hash = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}"))).expect("a guest");
+                    let _ = write!(
+                        index,
+                        "{before}kind: process.wasm, fs: wasm, path: /{file}, hash: 'sha256:{hash}',{rest}"
+                    );
+                }
+            }
+            index.push('\n');
+        }
+        let app = tempfile::tempdir().expect("a folder");
+        std::fs::write(app.path().join("_index.yaml"), index).expect("a file");
+        let built = Runtime::builder().load(app.path()).build();
+        let runtime = built.unwrap_or_else(|error| panic!("a sound application: {error:?}"));
+        Ours { runtime, _app: app }
+    }
+
+    pub(crate) fn spawn(&self, entry: &str, input: impl IntoIterator<Item = Payload>) -> ProcessHandle {
+        self.runtime.spawn(&format!("app:{entry}"), input).expect("a process")
+    }
+}
+
+/// The result of a guest that has to have one.
+pub(crate) fn result(exit: Exit) -> Payload {
+    match exit {
+        Exit::Returned(value) => value,
+        other => panic!("a guest failed: {other}"),
+    }
+}
