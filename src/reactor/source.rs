@@ -67,6 +67,8 @@ struct Side {
     ready: bool,
     /// Events so far, wrapping: a [`Ready`] with another count is outdated.
     events: u32,
+    /// An event said that nothing more will come: it was the last one.
+    ended: bool,
     /// Who waits; the last one to poll.
     waker: Option<Waker>,
 }
@@ -78,9 +80,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn set_ready(&self, direction: Direction, woken: &mut Vec<Waker>) {
+    fn set_ready(&self, direction: Direction, ended: bool, woken: &mut Vec<Waker>) {
         let side = &mut self.sides.lock()[direction as usize];
         side.ready = true;
+        side.ended |= ended;
         side.events = side.events.wrapping_add(1);
         woken.extend(side.waker.take());
     }
@@ -170,10 +173,10 @@ impl Sources {
             let Some(shared) = slab.get(event.token()) else { continue };
             let failed = event.is_error();
             if failed || event.is_readable() || event.is_read_closed() || event.is_priority() {
-                shared.set_ready(Direction::Read, woken);
+                shared.set_ready(Direction::Read, failed || event.is_read_closed(), woken);
             }
             if failed || event.is_writable() || event.is_write_closed() {
-                shared.set_ready(Direction::Write, woken);
+                shared.set_ready(Direction::Write, failed || event.is_write_closed(), woken);
             }
         }
     }
@@ -183,8 +186,8 @@ impl Sources {
         let slab = self.slab.lock();
         self.closed.store(true, Ordering::Relaxed);
         for shared in slab.slots.iter().filter_map(|slot| slot.shared.as_ref()) {
-            shared.set_ready(Direction::Read, woken);
-            shared.set_ready(Direction::Write, woken);
+            shared.set_ready(Direction::Read, true, woken);
+            shared.set_ready(Direction::Write, true, woken);
         }
     }
 
@@ -208,7 +211,7 @@ impl Sources {
 /// 3. only then [`Registration::clear_read_ready`] with the [`Ready`] of step 1, and wait again.
 ///
 /// Clearing earlier loses an event; not clearing makes the next wait return at once. [`Registration::poll_read_with`]
-/// does the three steps. Nothing is ready before the kernel's first event, which comes with the first turn of the reactor
+/// does the three steps, and [`Registration::poll_read_bytes`] saves a stream of bytes the call that says `WouldBlock`. Nothing is ready before the kernel's first event, which comes with the first turn of the reactor
 /// if the source is ready when it is registered. An error or a hang-up makes both directions ready.
 ///
 /// Each direction has one waker: the task of the last poll is woken, earlier ones are forgotten.
@@ -317,7 +320,7 @@ impl<S: Source> Registration<S> {
         context: &mut Context<'_>,
         read: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Read, context, read)
+        self.poll_with(Direction::Read, context, read).map_ok(|(result, _)| result)
     }
 
     /// Waits for readiness and calls `write`, again and again while that says `WouldBlock`.
@@ -329,7 +332,33 @@ impl<S: Source> Registration<S> {
         context: &mut Context<'_>,
         write: impl FnMut(&S) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_with(Direction::Write, context, write)
+        self.poll_with(Direction::Write, context, write).map_ok(|(result, _)| result)
+    }
+
+    /// As [`Registration::poll_read_with`] for a stream of bytes: `read` reads at most `wanted`. When it reads fewer, they were
+    /// all there were, and the next wait is for an event without asking the system once more.
+    ///
+    /// # Errors
+    /// Those of [`Registration::poll_read_with`].
+    pub fn poll_read_bytes(
+        &self,
+        context: &mut Context<'_>,
+        wanted: usize,
+        read: impl FnMut(&S) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let (count, ready) = std::task::ready!(self.poll_with(Direction::Read, context, read))?;
+        self.clear_drained(ready, count, wanted);
+        Poll::Ready(Ok(count))
+    }
+
+    /// [`Registration::poll_read_bytes`] without waiting for an event first, as [`Registration::try_read_with`].
+    ///
+    /// # Errors
+    /// Those of [`Registration::try_read_with`].
+    pub fn try_read_bytes(&self, wanted: usize, read: impl FnMut(&S) -> io::Result<usize>) -> io::Result<usize> {
+        let (count, ready) = self.try_with(Direction::Read, read)?;
+        self.clear_drained(ready, count, wanted);
+        Ok(count)
     }
 
     /// Calls `read` now, whether or not an event came; `WouldBlock` of it takes back what earlier events said, and the next
@@ -338,7 +367,7 @@ impl<S: Source> Registration<S> {
     /// # Errors
     /// Those of `read`, except interruptions, after which it is called again.
     pub fn try_read_with<R>(&self, read: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Read, read)
+        self.try_with(Direction::Read, read).map(|(result, _)| result)
     }
 
     /// [`Registration::try_read_with`] for writing.
@@ -346,10 +375,15 @@ impl<S: Source> Registration<S> {
     /// # Errors
     /// Those of `write`, except interruptions, after which it is called again.
     pub fn try_write_with<R>(&self, write: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
-        self.try_with(Direction::Write, write)
+        self.try_with(Direction::Write, write).map(|(result, _)| result)
     }
 
-    fn try_with<R>(&self, direction: Direction, mut operation: impl FnMut(&S) -> io::Result<R>) -> io::Result<R> {
+    /// The result of `operation`, and what was ready before it.
+    fn try_with<R>(
+        &self,
+        direction: Direction,
+        mut operation: impl FnMut(&S) -> io::Result<R>,
+    ) -> io::Result<(R, Ready)> {
         // Before the attempt: an event that comes during it stays.
         let ready = Ready { events: self.shared.sides.lock()[direction as usize].events };
         loop {
@@ -359,7 +393,7 @@ impl<S: Source> Registration<S> {
                     self.clear_ready(direction, ready);
                     return Err(error);
                 }
-                result => return result,
+                result => return result.map(|result| (result, ready)),
             }
         }
     }
@@ -369,13 +403,24 @@ impl<S: Source> Registration<S> {
         direction: Direction,
         context: &mut Context<'_>,
         mut operation: impl FnMut(&S) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
+    ) -> Poll<io::Result<(R, Ready)>> {
         loop {
             let ready = std::task::ready!(self.poll_ready(direction, context))?;
             match operation(&self.source) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.clear_ready(direction, ready),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return Poll::Ready(result),
+                result => return Poll::Ready(result.map(|result| (result, ready))),
+            }
+        }
+    }
+
+    /// A read that gave fewer bytes than wanted has seen the end of what was ready, unless it is the end of the stream that
+    /// comes next: no event will say so again.
+    fn clear_drained(&self, ready: Ready, count: usize, wanted: usize) {
+        if (1..wanted).contains(&count) {
+            let side = &mut self.shared.sides.lock()[Direction::Read as usize];
+            if side.events == ready.events && !side.ended {
+                side.ready = false;
             }
         }
     }

@@ -98,6 +98,61 @@ fn an_attempt_needs_no_event_and_takes_back_what_is_used_up() {
 }
 
 #[test]
+fn a_short_read_waits_for_the_next_event_and_never_misses_the_end() {
+    within_limit(|| {
+        let reactor = real();
+        let (here, mut there) = pair();
+        let socket = reactor.register(FdSource(here), Interest::Read).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut calls = 0;
+        let mut read = |context: &mut Context<'_>, wanted: usize| {
+            socket.poll_read_bytes(context, wanted, |socket| {
+                calls += 1;
+                (&socket.0).read(&mut [0; 8][..wanted])
+            })
+        };
+        there.write_all(b"12345").unwrap();
+        reactor.park(None);
+        assert!(matches!(read(&mut context, 3), Poll::Ready(Ok(3))));
+        assert!(matches!(read(&mut context, 3), Poll::Ready(Ok(2))), "a full read says nothing of what is left");
+        assert!(read(&mut context, 3).is_pending());
+        assert_eq!(calls, 2, "the system was asked for nothing");
+        // The end comes with the last bytes: their event is the last one.
+        there.write_all(b"6").unwrap();
+        drop(there);
+        reactor.park(None);
+        let read =
+            |context: &mut Context<'_>| socket.poll_read_bytes(context, 8, |socket| (&socket.0).read(&mut [0; 8]));
+        assert!(matches!(read(&mut context), Poll::Ready(Ok(1))));
+        assert!(matches!(read(&mut context), Poll::Ready(Ok(0))), "the end was missed");
+        assert!(matches!(read(&mut context), Poll::Ready(Ok(0))), "it stays");
+    });
+}
+
+#[test]
+fn an_attempt_that_reads_less_takes_back_what_came_before_it_only() {
+    within_limit(|| {
+        let reactor = real();
+        let (here, mut there) = pair();
+        let socket = reactor.register(FdSource(here), Interest::Read).unwrap();
+        let mut context = Context::from_waker(Waker::noop());
+        there.write_all(b"1").unwrap();
+        reactor.park(None);
+        assert_eq!(socket.try_read_bytes(8, |socket| (&socket.0).read(&mut [0; 8])).unwrap(), 1);
+        assert!(socket.poll_read_ready(&mut context).is_pending());
+        there.write_all(b"2").unwrap();
+        let raced = socket.try_read_bytes(8, |socket| {
+            let read = (&socket.0).read(&mut [0; 8]);
+            there.write_all(b"3").unwrap();
+            reactor.park(None);
+            read
+        });
+        assert_eq!(raced.unwrap(), 1);
+        assert!(socket.poll_read_ready(&mut context).is_ready(), "the event was lost");
+    });
+}
+
+#[test]
 fn a_regular_file_and_a_second_registration_are_refused() {
     let reactor = real();
     let file = tempfile::tempfile().unwrap();

@@ -78,7 +78,7 @@ impl hyper::rt::Read for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let Socket { stream, buffer } = self.get_mut();
         let wanted = buf.remaining().min(buffer.len());
-        let count = ready!(stream.poll_read_with(cx, |mut stream| stream.read(&mut buffer[..wanted])))?;
+        let count = ready!(stream.poll_read_bytes(cx, wanted, |mut stream| stream.read(&mut buffer[..wanted])))?;
         buf.put_slice(&buffer[..count]);
         Poll::Ready(Ok(()))
     }
@@ -125,7 +125,7 @@ fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
 
 impl io::Read for Lent<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        or_would_block(self.stream.poll_read_with(self.cx, |mut stream| stream.read(buf)))
+        or_would_block(self.stream.poll_read_bytes(self.cx, buf.len(), |mut stream| stream.read(buf)))
     }
 }
 

@@ -142,9 +142,10 @@ impl Connection {
         if size == 0 {
             return Ok(Bytes::new());
         }
-        match self.socket.try_read_with(|socket| receive(socket, size)) {
-            Ok(bytes) if bytes.is_empty() => Err(ended.insert(Ended::Closed).tell()),
-            Ok(bytes) => Ok(bytes),
+        let (wanted, mut bytes) = room_for(size);
+        match self.socket.try_read_bytes(wanted, |socket| receive(socket, &mut bytes)) {
+            Ok(0) => Err(ended.insert(Ended::Closed).tell()),
+            Ok(_) => Ok(bytes.into()),
             Err(error) if would_block(&error) => Ok(Bytes::new()),
             Err(error) => Err(ended.insert(Ended::of(error)).tell()),
         }
@@ -156,9 +157,11 @@ impl Connection {
         if let Some(ended) = &mut *ended {
             return Poll::Ready(Err(ended.tell()));
         }
-        Poll::Ready(match std::task::ready!(self.socket.poll_read_with(cx, |socket| receive(socket, size))) {
-            Ok(bytes) if bytes.is_empty() => Err(ended.insert(Ended::Closed).tell()),
-            Ok(bytes) => Ok(bytes),
+        let (wanted, mut bytes) = room_for(size);
+        let read = self.socket.poll_read_bytes(cx, wanted, |socket| receive(socket, &mut bytes));
+        Poll::Ready(match std::task::ready!(read) {
+            Ok(0) => Err(ended.insert(Ended::Closed).tell()),
+            Ok(_) => Ok(bytes.into()),
             Err(error) => Err(ended.insert(Ended::of(error)).tell()),
         })
     }
@@ -253,12 +256,16 @@ impl Connection {
     }
 }
 
-/// One receive of at most `size` bytes; none: the other side has ended.
-fn receive(socket: &FdSource<OwnedFd>, size: usize) -> io::Result<Bytes> {
-    let mut bytes = Vec::with_capacity(size.min(TRANSFER_BYTES_MAX));
-    let spare = rustix::buffer::spare_capacity(&mut bytes);
-    rustix::net::recv(socket.as_fd(), spare, RecvFlags::empty())?;
-    Ok(bytes.into())
+/// How many of `size` bytes one receive takes, and a place for them.
+fn room_for(size: usize) -> (usize, Vec<u8>) {
+    let wanted = size.min(TRANSFER_BYTES_MAX);
+    (wanted, Vec::with_capacity(wanted))
+}
+
+/// One receive into the free room of `bytes`; none: the other side has ended.
+fn receive(socket: &FdSource<OwnedFd>, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    let (count, _) = rustix::net::recv(socket.as_fd(), rustix::buffer::spare_capacity(bytes), RecvFlags::empty())?;
+    Ok(count)
 }
 
 /// One send; the signal that a broken pipe would raise is not wanted, whatever the program does with it.
