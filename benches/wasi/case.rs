@@ -58,6 +58,7 @@ impl Case {
     /// Lets the sides work in turns and prints medians and ratios to ours.
     pub(crate) fn in_turns(&mut self, name: &str, rounds: usize) {
         let mut times: Vec<Vec<f64>> = vec![Vec::new(); self.sides.len()];
+        let mut cpu_times = times.clone();
         let mut iterations = Vec::new();
         for side in &mut self.sides {
             iterations.push(calibrate(&mut side.run));
@@ -65,27 +66,41 @@ impl Case {
             (side.note)();
         }
         for _ in 0..rounds {
-            for ((side, times), &iterations) in self.sides.iter_mut().zip(&mut times).zip(&iterations) {
-                times.push((side.run)(iterations).as_secs_f64() / iterations as f64);
+            for (at, (side, &iterations)) in self.sides.iter_mut().zip(&iterations).enumerate() {
+                let before = cpu_time();
+                times[at].push((side.run)(iterations).as_secs_f64() / iterations as f64);
+                cpu_times[at].push((cpu_time() - before).as_secs_f64() / iterations as f64);
             }
         }
         println!("{name}");
         let mut ours = None;
-        for (side, times) in self.sides.iter_mut().zip(&mut times) {
-            times.sort_by(f64::total_cmp);
-            let median = times[times.len() / 2];
-            let ours = *ours.get_or_insert(median);
+        for ((side, times), cpu_times) in self.sides.iter_mut().zip(&mut times).zip(&mut cpu_times) {
+            let (median, cpu_time) = (sorted(times), sorted(cpu_times));
+            let ours: f64 = *ours.get_or_insert(median);
             let (least, most) = (micros(times[0]), micros(times[times.len() - 1]));
             println!(
-                "  {:<26} {:>12.2} us  [{least:.2} {most:.2}]  x{:.2} of ours  {}  {}",
+                "  {:<26} {:>12.2} us  [{least:.2} {most:.2}]  x{:.2} of ours  {:.2} us of CPU  {}  {}",
                 side.name,
                 micros(median),
                 median / ours,
+                micros(cpu_time),
                 self.per_iteration.in_time(median),
                 (side.note)(),
             );
         }
     }
+}
+
+/// Sorts, and gives the median.
+fn sorted(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// What all threads of this program have computed so far: of the servers nothing, and hardly touched by others' load.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn micros(seconds: f64) -> f64 {
