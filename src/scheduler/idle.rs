@@ -123,6 +123,15 @@ impl Idle {
         }
     }
 
+    /// Workers are parked and nobody is on the driver or on the way there: wakes one for it. For the ticker, when who was to
+    /// be back soon was not.
+    pub(super) fn staff_driver(&self) {
+        let counts = self.counts();
+        if !counts.is_driven() && counts.searching() == 0 && counts.parked() > 0 {
+            self.parked_to_searching_by_other(Wanted::Searcher);
+        }
+    }
+
     /// Wakes everybody; a worker that parks later sees the reason itself.
     pub(super) fn notify_all(&self) {
         fence(Ordering::SeqCst);
@@ -137,14 +146,14 @@ impl Idle {
     }
 
     /// A searching worker found a job. The last one to do so answers for the pushes that relied on it, and for the
-    /// driver when the parked ones have nobody on it.
-    pub(super) fn searching_to_running(&self, is_work_pending: impl FnOnce() -> bool) {
+    /// driver when the parked ones have nobody on it, unless it `is_back_soon` itself.
+    pub(super) fn searching_to_running(&self, is_back_soon: bool, is_work_pending: impl FnOnce() -> bool) {
         // SeqCst together with the fence pairs with the fence in `notify_one`.
         let before = Counts(self.counts.fetch_sub(SEARCHING, Ordering::SeqCst));
         debug_assert!(before.searching() > 0, "only a searching worker stops searching");
         if before.searching() == 1 && before.parked() > 0 {
             fence(Ordering::SeqCst);
-            if !before.is_driven() || is_work_pending() {
+            if !(before.is_driven() || is_back_soon) || is_work_pending() {
                 self.parked_to_searching_by_other(Wanted::Searcher);
             }
         }

@@ -196,5 +196,6 @@ impl Tended for Shared {
         if waiting > 0 {
             self.idle.notify_one();
         }
+        self.idle.staff_driver();
     }
 }

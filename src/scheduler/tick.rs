@@ -62,6 +62,7 @@ struct Shared {
     ticks: CachePadded<AtomicU64>,
     activity: Activity,
     wakeups: AtomicU64,
+    has_thread: AtomicBool,
     stop: AtomicBool,
     /// A list that is replaced, not changed: a tick takes it and calls nobody under the lock.
     callbacks: Mutex<Arc<[Callback]>>,
@@ -77,6 +78,7 @@ impl Ticker {
         let ticker = Self::manual();
         let shared = Arc::clone(&ticker.0.0);
         let period = period.max(PERIOD_MIN);
+        shared.has_thread.store(true, Ordering::Relaxed);
         std::thread::Builder::new().name("wippy-ticker".to_owned()).spawn(move || run(&shared, period))?;
         Ok(ticker)
     }
@@ -87,6 +89,7 @@ impl Ticker {
             ticks: CachePadded::default(),
             activity: Activity::new(),
             wakeups: AtomicU64::new(0),
+            has_thread: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             callbacks: Mutex::new(Arc::new([])),
             tended: Mutex::new(Arc::new([])),
@@ -117,6 +120,11 @@ impl Ticker {
     /// How often the thread has woken up, whether it ticked then or not. It stands still while every worker is parked.
     pub fn wakeups(&self) -> u64 {
         self.0.0.wakeups.load(Ordering::Relaxed)
+    }
+
+    /// True when it ticks by itself.
+    pub(super) fn has_thread(&self) -> bool {
+        self.0.0.has_thread.load(Ordering::Relaxed)
     }
 
     /// True when the thread sleeps until some worker is awake.

@@ -18,12 +18,17 @@ use crate::sync::{Worker, spin_loop};
 /// call (about half a microsecond), so steps of a microsecond pay below one percent. Prime: see [`OTHERS_FIRST_EVERY`].
 const POLL_EVERY: u64 = 127;
 
-/// A worker looks everywhere so many times before it parks, with pauses that double from [`PAUSE_FIRST`] on: together
-/// some ten microseconds, about what falling asleep and being woken costs.
+/// A worker that has no events to wait for looks everywhere so many times before it parks, with pauses that double from
+/// [`PAUSE_FIRST`] on: together some ten microseconds, about what falling asleep and being woken costs.
 const SEARCH_ROUNDS: u32 = 5;
 
 /// The first pause of a search, in `spin_loop` hints.
 const PAUSE_FIRST: u32 = 8;
+
+/// After so many stretches of work in a row, from waking up to parking again, in which no tick fell, a worker is taken to be
+/// back soon: it leaves the driver's role to itself and wakes nobody for it. Where each event is work of some microseconds,
+/// the wake would cost more than the work. Stretches of 10 µs pass this test mostly, those of 300 µs as good as never.
+const BRIEF_STRETCHES: u32 = 16;
 
 /// What one worker owns. Lives on its thread; the thread-local of [`current`] points to it.
 pub(super) struct Core {
@@ -41,6 +46,10 @@ pub(super) struct Core {
     tick: Cell<u64>,
     /// The driver's events come in: who is woken then is dealt with when they are all there.
     parking: Cell<bool>,
+    /// The tick in which it woke up last.
+    woke_in: Cell<u64>,
+    /// Stretches of work in a row in which no tick fell.
+    brief: Cell<u32>,
     /// There may be jobs in the deque that nobody was told of: the first one, because it is this worker's next, or those
     /// that came with a batch.
     untold: Cell<bool>,
@@ -61,6 +70,8 @@ impl Core {
             next_poll: Cell::new(POLL_EVERY),
             tick: Cell::new(tick),
             parking: Cell::new(false),
+            woke_in: Cell::new(tick),
+            brief: Cell::new(0),
             untold: Cell::new(false),
             retired: Cell::new(false),
         }
@@ -114,7 +125,7 @@ impl Core {
             self.look_after_driver();
             if let Some(job) = self.next_job() {
                 if searching.take().is_some() {
-                    idle.searching_to_running(|| self.shared.queues.is_work_pending());
+                    idle.searching_to_running(self.is_back_soon(), || self.shared.queues.is_work_pending());
                 }
                 self.tell_of_others();
                 self.step(job);
@@ -125,7 +136,8 @@ impl Core {
                     idle.running_to_searching();
                     Some(0)
                 }
-                Some(SEARCH_ROUNDS) => {
+                // Nobody on the driver: events end the park there as soon as they would end a search.
+                Some(round) if round == SEARCH_ROUNDS || !idle.is_driven() => {
                     idle.park(self.index, self);
                     Some(0)
                 }
@@ -136,9 +148,15 @@ impl Core {
             };
         }
         if searching.is_some() {
-            idle.searching_to_running(|| false);
+            idle.searching_to_running(false, || false);
         }
         self.drop_queued();
+    }
+
+    /// True when this worker will park again before anybody else could take the driver's role for it. If it does not, the
+    /// next tick finds the role free.
+    fn is_back_soon(&self) -> bool {
+        self.brief.get() >= BRIEF_STRETCHES && self.shared.ticker.has_thread()
     }
 
     fn look_after_driver(&self) {
@@ -282,11 +300,14 @@ impl Surroundings for Core {
     fn falls_asleep(&self) {
         self.count(Count::Parked);
         self.parking.set(true);
+        let is_brief = self.woke_in.get() == self.shared.ticker.ticks();
+        self.brief.set(if is_brief { self.brief.get().saturating_add(1) } else { 0 });
         self.shared.ticker.leave();
     }
 
     fn woke_up(&self) {
         self.shared.ticker.enter();
+        self.woke_in.set(self.shared.ticker.ticks());
         self.parking.set(false);
     }
 }

@@ -105,7 +105,7 @@ impl Pool {
         while !self.is_stopping() {
             if self.next_job() {
                 if std::mem::take(&mut is_searching) {
-                    self.idle.searching_to_running(|| !self.queue.is_empty());
+                    self.idle.searching_to_running(false, || !self.queue.is_empty());
                 }
                 self.step();
             } else if is_searching {

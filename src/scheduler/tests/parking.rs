@@ -71,6 +71,9 @@ impl Driver for Events {
     }
 }
 
+/// Events one after the other.
+const EVENTS: u64 = 32;
+
 fn driven(workers: usize) -> (Scheduler, Arc<Events>, Ticker) {
     let (events, ticker) = (Arc::new(Events::default()), Ticker::manual());
     let builder = Scheduler::builder("driven").workers(workers).driver(Arc::clone(&events) as _).ticker(&ticker);
@@ -151,6 +154,33 @@ fn who_finds_work_at_the_driver_hands_on_the_role() {
     events.happen([tasks[1].waker()]);
     wait_until(|| tasks.iter().all(TaskRef::is_complete));
     assert_eq!(events.polls(), 0);
+}
+
+#[test]
+fn a_worker_that_is_always_back_soon_wakes_nobody_and_loses_the_role_when_it_is_not() {
+    let events = Arc::new(Events::default());
+    // Ticks are rare, so that no step is long on a machine that has others to run.
+    let ticker = Ticker::start(Duration::from_millis(50)).expect("a thread is to be had");
+    let scheduler = Scheduler::builder("brief").workers(2).driver(Arc::clone(&events) as _).ticker(&ticker).build();
+    let scheduler = scheduler.expect("threads are to be had");
+    let brief = scheduler.spawn(Steps(|_: &mut Context<'_>| Step::Blocked)).expect("within the bound");
+    let long = meeting(&scheduler, 2);
+    wait_until_parked(&scheduler, 2);
+    // Sooner or later no tick falls into any of so many steps, and then each is one park of one worker.
+    wait_until(|| {
+        let before = scheduler.stats().total().parked;
+        for _ in 0..EVENTS {
+            let steps = brief.steps();
+            events.happen([brief.waker()]);
+            wait_until(|| brief.steps() > steps && scheduler.stats().parked_workers == 2);
+        }
+        scheduler.stats().total().parked == before + EVENTS
+    });
+    // Now it stays inside a step until somebody has seen another event.
+    events.happen([long[0].waker()]);
+    wait_until(|| long[0].state() == TaskState::Running && events.driving.load(Ordering::Relaxed) == 1);
+    events.happen([long[1].waker()]);
+    wait_until(|| long.iter().all(TaskRef::is_complete));
 }
 
 #[test]
