@@ -143,16 +143,11 @@ impl Peer {
         let Guest { pre, function } = guest.clone();
         let mut wasi = WasiCtxBuilder::new();
         world(&mut wasi);
-        let world = World {
-            wasi: wasi.build(),
-            http: WasiHttpCtx::new(),
-            hooks: OneConnectionEach,
-            table: ResourceTable::new(),
-        };
-        let mut store = Store::new(&self.engine, world);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
         self.tokio.spawn(async move {
+            let (http, hooks, table) = (WasiHttpCtx::new(), OneConnectionEach, ResourceTable::new());
+            let mut store = Store::new(pre.engine(), World { wasi: wasi.build(), http, hooks, table });
+            store.set_epoch_deadline(1);
+            store.epoch_deadline_async_yield_and_update(1);
             let instance = pre.instantiate_async(&mut store).await.expect("an instance");
             let function = instance.get_typed_func::<P, (R,)>(&mut store, function).expect("the function's type");
             function.call_async(&mut store, parameters).await.expect("a result").0
