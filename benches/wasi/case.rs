@@ -14,7 +14,7 @@ pub(crate) struct Sizes {
 }
 
 impl Sizes {
-    /// Small for `--test`, which only asks whether it runs, and smaller for `--quick`.
+    /// Tiny for `--test`, which only asks whether it runs, and smaller than usual for `--quick`.
     pub(crate) fn of(arguments: &[String]) -> Sizes {
         let asks = |option: &str| arguments.iter().any(|argument| argument == option);
         if asks("--test") {

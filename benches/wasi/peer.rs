@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use wasmtime::component::ResourceTable;
 use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Linker, Lower};
 use wasmtime::{Config, Engine, Store};
+use wasmtime_wasi::p2::bindings::LinkOptions;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
@@ -121,7 +122,10 @@ impl Peer {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/guests/{guest}.wasm"));
         let component = Component::from_file(&self.engine, file).expect("a component");
         let mut linker = Linker::<World>::new(&self.engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).expect("a linker");
+        let mut options = LinkOptions::default();
+        // A guest asks for it, and it is behind a gate.
+        options.network_error_code(true);
+        wasmtime_wasi::p2::add_to_linker_with_options_async(&mut linker, &options).expect("a linker");
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).expect("a linker");
         let pre = linker.instantiate_pre(&component).expect("imports that are served");
         let function = component.get_export_index(None, function).expect("the function");
