@@ -286,6 +286,16 @@ impl Usage {
         debug_assert!(before >= bytes, "memory that is given back was taken");
     }
 
+    /// Takes memory of the host for the process, until the charge is dropped.
+    ///
+    /// # Errors
+    /// As [`Usage::take_memory`].
+    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, LimitExceeded> {
+        let bytes = bytes as u64;
+        self.take_memory(bytes)?;
+        Ok(Charge { usage: Arc::clone(self), bytes })
+    }
+
     pub(crate) fn add_in(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -322,6 +332,19 @@ impl Usage {
     }
 }
 
+/// Memory of the host that a process is charged with; dropping it gives it back.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    usage: Arc<Usage>,
+    bytes: u64,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.usage.give_memory(self.bytes);
+    }
+}
+
 /// What a permit is for.
 #[derive(Clone, Copy, Debug)]
 enum Held {
@@ -337,6 +360,11 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
+    /// The bookkeeping of who holds it.
+    pub(crate) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
+    }
+
     fn take(usage: &Arc<Usage>, held: Held) -> Option<Self> {
         let (count, allowed) = usage.held(held);
         let allowed = allowed.unwrap_or(u64::MAX);
@@ -418,6 +446,10 @@ mod tests {
         usage.give_memory(70);
         assert_eq!(usage.take_memory(u64::MAX).unwrap_err().used, format!("{} bytes", u64::MAX));
         assert_eq!((usage.memory(), usage.memory_peak()), (30, 100));
+        let charge = usage.charge(50).unwrap();
+        assert!(usage.memory() == 80 && usage.charge(21).is_err());
+        drop(charge);
+        assert_eq!(usage.memory(), 30);
         let endless = self::usage(|limits| limits.max_memory = None);
         assert_eq!(endless.take_memory(u64::MAX), Ok(()));
     }

@@ -47,7 +47,10 @@ impl WasiState {
         if asked > RANDOM_BYTES_MAX {
             return Err(TooManyRandomBytes { asked }.into());
         }
-        let mut bytes = vec![0; usize::try_from(asked)?];
+        let asked = usize::try_from(asked)?;
+        // Until they are in the guest's memory they are in ours.
+        let _charge = self.usage().charge(asked)?;
+        let mut bytes = vec![0; asked];
         self.fill_random(&mut bytes);
         Ok(bytes)
     }

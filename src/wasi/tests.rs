@@ -10,6 +10,7 @@ use super::testing::{
     Data, Task, block_on, component, component_linker, engine, manual_reactor, run_component, store, store_on,
 };
 use super::*;
+use crate::limits::{LimitExceeded, Limits, Usage};
 
 fn config(profiles: &[Profile]) -> WasiConfig {
     WasiConfig {
@@ -486,6 +487,14 @@ fn too_many_random_bytes_at_once_end_the_process() {
         error.root_cause().to_string(),
         "the guest asked for 1099511627776 random bytes at once, at most 67108864 are given"
     );
+    // Within the bound, and more than this process may hold.
+    let limits = Limits { max_memory: Some(100_000), ..Limits::default() };
+    let small = WasiConfig { usage: Arc::new(Usage::new(limits, 0)), ..config(&[Profile::Random]) };
+    let mut store = self::store(small);
+    assert_eq!(block_on(run_component::<(u32,)>(&mut store, &getter("65536"))).unwrap(), (65_536,));
+    let error = block_on(run_component::<(u32,)>(&mut store, &getter("100001"))).unwrap_err();
+    assert_eq!(error.downcast_ref::<LimitExceeded>().expect("a limit").limit, "max_memory");
+    assert_eq!(store.data_mut().wasi().usage().memory(), 0, "given back");
 }
 
 #[test]

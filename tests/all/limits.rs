@@ -1,5 +1,8 @@
 //! Every limit under, at and over: guests that compute, sleep or are in a host call, under a clock that the tests move.
 
+/// Memory of the host on behalf of a guest.
+mod buffers;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

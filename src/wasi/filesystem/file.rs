@@ -16,7 +16,7 @@ use super::directory::{Directory, on_pool};
 use super::error::code_of;
 use super::grant::Grant;
 use super::stat::Stat;
-use crate::limits::Permit;
+use crate::limits::{Charge, Permit};
 use crate::reactor::{FdSource, Interest, Reactor, Registration, assert_may_block};
 use crate::wasi::stdio::run_detached;
 
@@ -38,7 +38,7 @@ pub(in crate::wasi) struct File {
     /// False once the file system has said that it can't tell whether a read would wait. Relaxed: a hint.
     tells_waiting: AtomicBool,
     /// It counts as open until the last of its descriptor is gone.
-    _permit: Permit,
+    permit: Permit,
 }
 
 enum Body {
@@ -78,15 +78,7 @@ impl File {
             Body::Plain(file)
         };
         let (grant, reactor) = (from.grant().clone(), Arc::clone(from.reactor()));
-        Ok(File {
-            body: Some(body),
-            kind,
-            flags,
-            grant,
-            reactor,
-            tells_waiting: AtomicBool::new(true),
-            _permit: permit,
-        })
+        Ok(File { body: Some(body), kind, flags, grant, reactor, tells_waiting: AtomicBool::new(true), permit })
     }
 
     fn os(&self) -> &OsFile {
@@ -115,6 +107,11 @@ impl File {
 
     pub(super) fn reactor(&self) -> &Arc<Reactor> {
         &self.reactor
+    }
+
+    /// Charges the process with bytes that wait here for the guest or for the system.
+    pub(super) fn charge(&self, bytes: usize) -> io::Result<Charge> {
+        self.permit.usage().charge(bytes).map_err(|_| Errno::NOMEM.into())
     }
 
     /// It was opened for reading.

@@ -11,6 +11,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, StreamResult};
 
 use super::file::{FILE_TRANSFER_MAX, File, Polled};
+use crate::limits::Charge;
 use crate::reactor::{BlockingCall, BlockingError};
 use crate::wasi::stdio::StreamFailure;
 
@@ -29,8 +30,8 @@ pub(super) struct FileInput {
 enum Reading {
     Idle,
     Running(BlockingCall<io::Result<Bytes>>),
-    /// Read and not taken yet.
-    Buffered(Bytes),
+    /// Read and not taken yet; the process is charged with it.
+    Buffered(Bytes, Charge),
     Failed(StreamFailure),
     Ended,
 }
@@ -47,7 +48,7 @@ impl FileInput {
                 Reading::Idle => {
                     let position = self.position;
                     self.state = match self.file.read_cached_bytes(wanted, position) {
-                        Some(read) => filled(read),
+                        Some(read) => self.filled(read),
                         None => {
                             let file = Arc::clone(&self.file);
                             let call = move || file.read_blocking(wanted, position);
@@ -57,19 +58,19 @@ impl FileInput {
                 }
                 Reading::Running(call) => {
                     let read = std::task::ready!(Pin::new(call).poll(cx));
-                    self.state = filled(read.unwrap_or_else(|error| Err(lost(error))));
+                    self.state = self.filled(read.unwrap_or_else(|error| Err(lost(error))));
                 }
-                Reading::Buffered(_) | Reading::Failed(_) | Reading::Ended => return Poll::Ready(()),
+                Reading::Buffered(..) | Reading::Failed(_) | Reading::Ended => return Poll::Ready(()),
             }
         }
     }
-}
 
-fn filled(read: io::Result<Bytes>) -> Reading {
-    match read {
-        Ok(bytes) if bytes.is_empty() => Reading::Ended,
-        Ok(bytes) => Reading::Buffered(bytes),
-        Err(error) => Reading::Failed(error.into()),
+    fn filled(&self, read: io::Result<Bytes>) -> Reading {
+        match read.and_then(|bytes| Ok((self.file.charge(bytes.len())?, bytes))) {
+            Ok((_, bytes)) if bytes.is_empty() => Reading::Ended,
+            Ok((charge, bytes)) => Reading::Buffered(bytes, charge),
+            Err(error) => Reading::Failed(error.into()),
+        }
     }
 }
 
@@ -95,10 +96,10 @@ impl InputStream for FileInput {
             let _ = self.poll_fill(&mut Context::from_waker(Waker::noop()), size);
         }
         match std::mem::replace(&mut self.state, Reading::Ended) {
-            Reading::Buffered(mut bytes) => {
+            Reading::Buffered(mut bytes, charge) => {
                 let taken = bytes.split_to(size.min(bytes.len()));
                 self.position += taken.len() as u64;
-                self.state = if bytes.is_empty() { Reading::Idle } else { Reading::Buffered(bytes) };
+                self.state = if bytes.is_empty() { Reading::Idle } else { Reading::Buffered(bytes, charge) };
                 Ok(taken)
             }
             Reading::Failed(failure) => Err(failure.into()),

@@ -12,6 +12,7 @@ use wasmtime_wasi_io::streams::{OutputStream, StreamError, StreamResult};
 
 use super::file::{FILE_TRANSFER_MAX, File, Place, Polled};
 use super::input::lost;
+use crate::limits::Charge;
 use crate::reactor::BlockingCall;
 use crate::wasi::stdio::{StreamFailure, run_detached};
 
@@ -30,7 +31,11 @@ pub(super) struct FileOutput {
 
 enum Writing {
     Idle,
-    Running(BlockingCall<io::Result<()>>),
+    Running {
+        call: BlockingCall<io::Result<()>>,
+        /// The process is charged with what is on its way.
+        _charge: Charge,
+    },
     Failed(StreamFailure),
     Closed,
 }
@@ -83,7 +88,7 @@ impl FileOutput {
 
     /// Ready when nothing is on its way.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Writing::Running(call) = &mut self.state {
+        if let Writing::Running { call, .. } = &mut self.state {
             let written = std::task::ready!(Pin::new(call).poll(cx));
             self.state = match written.unwrap_or_else(|error| Err(lost(error))) {
                 Ok(()) => Writing::Idle,
@@ -98,7 +103,7 @@ impl FileOutput {
         let _ = self.poll_written(&mut Context::from_waker(Waker::noop()));
         match &self.state {
             Writing::Idle => Ok(false),
-            Writing::Running(_) => Ok(true),
+            Writing::Running { .. } => Ok(true),
             Writing::Closed => Err(StreamError::Closed),
             Writing::Failed(_) => match std::mem::replace(&mut self.state, Writing::Closed) {
                 Writing::Failed(failure) => Err(failure.into()),
@@ -125,6 +130,13 @@ impl OutputStream for FileOutput {
         if bytes.is_empty() {
             return Ok(());
         }
+        let charge = match self.file.charge(bytes.len()) {
+            Ok(charge) => charge,
+            Err(error) => {
+                self.state = Writing::Closed;
+                return Err(StreamFailure::from(error).into());
+            }
+        };
         let place = self.place;
         if let Place::At(offset) = &mut self.place {
             let end = offset.checked_add(bytes.len() as u64).filter(|end| i64::try_from(*end).is_ok());
@@ -136,7 +148,8 @@ impl OutputStream for FileOutput {
             *offset = end;
         }
         let mut owed = Owed { file: Arc::clone(&self.file), place, bytes };
-        self.state = Writing::Running(self.file.reactor().blocking().run(move || owed.write()));
+        self.state =
+            Writing::Running { call: self.file.reactor().blocking().run(move || owed.write()), _charge: charge };
         // On its way from now on, also when nobody ever waits for it.
         let _ = self.poll_written(&mut Context::from_waker(Waker::noop()));
         Ok(())
@@ -162,6 +175,8 @@ impl OutputStream for FileOutput {
 pub(super) struct PolledOutput {
     file: Arc<File>,
     pending: Bytes,
+    /// For what is pending.
+    charge: Option<Charge>,
     permitted: usize,
     failure: Option<StreamFailure>,
     closed: bool,
@@ -169,7 +184,7 @@ pub(super) struct PolledOutput {
 
 impl PolledOutput {
     pub(super) fn new(file: Arc<File>) -> PolledOutput {
-        PolledOutput { file, pending: Bytes::new(), permitted: 0, failure: None, closed: false }
+        PolledOutput { file, pending: Bytes::new(), charge: None, permitted: 0, failure: None, closed: false }
     }
 
     /// Ready when nothing waits and there is room for more.
@@ -188,6 +203,7 @@ impl PolledOutput {
                 }
             }
         }
+        self.charge = None;
         polled.poll_write_ready(cx).map(|_| ())
     }
 }
@@ -211,6 +227,13 @@ impl OutputStream for PolledOutput {
             return Err(StreamError::trap("the guest wrote more bytes than `check-write` allowed"));
         }
         self.permitted = 0;
+        match self.file.charge(bytes.len()) {
+            Ok(charge) => self.charge = Some(charge),
+            Err(error) => {
+                self.closed = true;
+                return Err(StreamFailure::from(error).into());
+            }
+        }
         self.pending = bytes;
         let _ = self.poll_written(&mut Context::from_waker(Waker::noop()));
         Ok(())

@@ -330,3 +330,30 @@ fn waiting_for_a_reader_follows_the_clock_and_keeps_no_thread() {
     let mut stream = world.writer(&fifo, 0);
     assert!(stream.check_write().is_ok());
 }
+
+/// What is read ahead counts as the process's memory until the guest has taken it.
+#[test]
+fn what_is_read_ahead_counts_until_it_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), vec![b'x'; 30_000]).unwrap();
+    let mut world = World::over(folder.path());
+    let file = world.made("file");
+    let mut reader = world.reader(&file);
+    let held = |world: &World| world.state.usage().memory();
+    assert_eq!(held(&world), 0);
+    block_on(reader.ready());
+    assert_eq!(held(&world), 30_000);
+    assert_eq!(reader.read(10_000).unwrap().len(), 10_000);
+    assert_eq!(held(&world), 30_000, "one buffer, given back as a whole");
+    assert_eq!(reader.read(20_000).unwrap().len(), 20_000);
+    assert_eq!(held(&world), 0);
+    block_on(reader.ready());
+    drop(reader);
+    assert_eq!(held(&world), 0);
+    // Nothing more may be held.
+    let all = world.state.usage().charge((1 << 30) - 29_999).unwrap();
+    let mut refused = world.reader(&file);
+    block_on(refused.ready());
+    assert!(matches!(refused.read(10), Err(StreamError::LastOperationFailed(_))));
+    drop(all);
+}

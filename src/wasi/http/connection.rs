@@ -20,12 +20,16 @@ use super::client::Open;
 use super::connect::{Network, Origin, connect};
 use super::errors;
 use super::incoming::{Answer, Answered, Reader};
-use super::outgoing::{OutgoingBody, Pipe};
+use super::outgoing::{OUTGOING_BODY_BYTES_MAX, OutgoingBody, Pipe};
 use super::socket::Probe;
 use super::tls::Stream;
+use crate::limits::Charge;
 
 /// How many bytes of a response's head are accepted, and how many of its body are read ahead.
 pub(super) const RESPONSE_BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// What a process is charged with for a request that is under way, in bytes: what may wait of its body, and of the response.
+pub(super) const EXCHANGE_BYTES: usize = OUTGOING_BODY_BYTES_MAX + RESPONSE_BUFFER_BYTES_MAX;
 
 /// The time limits of one request.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,8 @@ pub(super) struct Job {
     pub(super) respond: oneshot::Sender<Answered>,
     pub(super) timeouts: Timeouts,
     pub(super) network: Network,
+    /// For what the exchange may hold of both messages; kept until it is over.
+    pub(super) charge: Option<Charge>,
 }
 
 impl Job {
@@ -146,10 +152,10 @@ impl Link {
 
     /// One request and its response, up to the point where the connection could serve the next.
     async fn exchange(&mut self, open: &Open, job: Job) -> After {
-        let Job { request, upload, mut respond, timeouts, network } = job;
+        let Job { request, upload, mut respond, timeouts, network, charge } = job;
         let reused = std::mem::replace(&mut self.used, true);
         if reused && !self.probe.is_open() {
-            return After::NotServed(Box::new(Job { request, upload, respond, timeouts, network }));
+            return After::NotServed(Box::new(Job { request, upload, respond, timeouts, network, charge }));
         }
         let copy = if reused { repeatable(&request) } else { None };
         let response = match self.head(open, request, &upload, &mut respond, timeouts).await {
@@ -160,7 +166,7 @@ impl Link {
                 let copy = copy.filter(|_| matches!(error, ErrorCode::ConnectionTerminated));
                 match back.map(|request| *request).or(copy).filter(|_| reused) {
                     Some(request) => {
-                        return After::NotServed(Box::new(Job { request, upload, respond, timeouts, network }));
+                        return After::NotServed(Box::new(Job { request, upload, respond, timeouts, network, charge }));
                     }
                     None => {
                         let _ = respond.send(Err(error));
@@ -175,7 +181,9 @@ impl Link {
         if respond.send(Ok(Answer { head, body })).is_err() {
             return After::Closed;
         }
-        self.rest(open, &upload, &mut end).await
+        let after = self.rest(open, &upload, &mut end).await;
+        drop(charge);
+        after
     }
 
     async fn head(

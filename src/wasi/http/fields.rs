@@ -11,6 +11,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{self, HeaderError};
 use wasmtime_wasi_http::p2::{HeaderError as TrappableHeaderError, HeaderResult};
 
 use super::cast;
+use crate::limits::{Charge, LimitExceeded, Usage};
 use crate::wasi::state::WasiState;
 
 /// How many bytes of names and values one `fields` holds; what servers accept is less.
@@ -36,11 +37,13 @@ pub(super) struct Fields {
     /// Bytes of names and values.
     size: usize,
     mutable: bool,
+    /// The process is charged with them, once for all clones that share the map.
+    charge: Option<Arc<Charge>>,
 }
 
 impl Fields {
     fn new() -> Fields {
-        Fields { map: Arc::default(), size: 0, mutable: true }
+        Fields { map: Arc::default(), size: 0, mutable: true, charge: None }
     }
 
     /// Fields that came from a server, without those of its connection.
@@ -49,7 +52,16 @@ impl Fields {
             map.remove(name);
         }
         let size = map.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        Fields { map: Arc::new(map), size, mutable: false }
+        Fields { map: Arc::new(map), size, mutable: false, charge: None }
+    }
+
+    /// The same, with the process charged for what they hold.
+    ///
+    /// # Errors
+    /// It may not hold that much.
+    pub(super) fn charged(mut self, usage: &Arc<Usage>) -> std::result::Result<Fields, LimitExceeded> {
+        self.charge = Some(Arc::new(usage.charge(self.size)?));
+        Ok(self)
     }
 
     /// The same, now part of a message.
@@ -148,8 +160,15 @@ impl WasiState {
         fields: &Resource<FieldMap>,
         change: impl FnOnce(&mut Fields) -> std::result::Result<(), HeaderError>,
     ) -> HeaderResult<()> {
+        let usage = Arc::clone(self.usage());
         let fields = self.table.get_mut(&cast::<_, Fields>(fields)).map_err(TrappableHeaderError::trap)?;
-        Ok(change(fields)?)
+        let before = fields.size;
+        change(fields)?;
+        // A change may have made a copy of a shared map: what was charged goes with the last who shares it.
+        if fields.size != before {
+            *fields = Clone::clone(&*fields).charged(&usage).map_err(TrappableHeaderError::trap)?;
+        }
+        Ok(())
     }
 }
 
@@ -163,6 +182,7 @@ impl types::HostFields for WasiState {
         for (name, value) in entries {
             fields.append(&name, value)?;
         }
+        let fields = fields.charged(self.usage()).map_err(TrappableHeaderError::trap)?;
         Ok(cast(&self.table.push(fields).map_err(TrappableHeaderError::trap)?))
     }
 

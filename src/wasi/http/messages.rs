@@ -50,7 +50,7 @@ impl types::HostFutureIncomingResponse for WasiState {
             Ok(Answer { head, body }) => {
                 let response = IncomingResponse {
                     status: head.status.as_u16(),
-                    headers: Fields::received(head.headers),
+                    headers: Fields::received(head.headers).charged(self.usage())?,
                     body: Some(IncomingBody::new(body)),
                 };
                 Ok(cast(&self.table.push(response)?))
@@ -137,7 +137,10 @@ impl types::HostFutureTrailers for WasiState {
             }
         };
         Ok(Some(Ok(match read {
-            Ok(Some(trailers)) => Ok(Some(cast(&self.table.push(Fields::received(trailers))?))),
+            Ok(Some(trailers)) => {
+                let trailers = Fields::received(trailers).charged(self.usage())?;
+                Ok(Some(cast(&self.table.push(trailers)?)))
+            }
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         })))

@@ -15,11 +15,12 @@ use wasmtime_wasi_io::streams::DynOutputStream;
 
 use super::cast;
 use super::connect::{Network, Origin};
-use super::connection::Job;
+use super::connection::{EXCHANGE_BYTES, Job};
 use super::fields::Fields;
 use super::incoming::FutureResponse;
 use super::options::RequestOptions;
 use super::outgoing::{OutgoingBody, OutgoingStream, Pipe};
+use crate::limits::LimitExceeded;
 use crate::wasi::network::host_name;
 use crate::wasi::sockets::literal;
 use crate::wasi::state::WasiState;
@@ -151,11 +152,13 @@ impl outgoing_handler::Host for WasiState {
         let network = Network { policy: self.config.network.clone(), resolver: self.config.resolver.clone() };
         origin.is_permitted(&network.policy)?;
         let (request, upload) = request.build(host)?;
+        let no_memory = |limit: LimitExceeded| ErrorCode::InternalError(Some(limit.to_string()));
+        let charge = Some(self.usage().charge(EXCHANGE_BYTES).map_err(no_memory)?);
         let (respond, response) = oneshot::channel();
         // First the handle: when the table is full, nothing was sent.
         let future = self.table.push(FutureResponse::Pending(response))?;
         let timeouts = options.timeouts(client.config());
-        client.send(origin, Job { request, upload, respond, timeouts, network });
+        client.send(origin, Job { request, upload, respond, timeouts, network, charge });
         Ok(cast(&future))
     }
 }

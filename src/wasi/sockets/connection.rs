@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use parking_lot::Mutex;
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use wasmtime_wasi::p2::bindings::sockets::network::ErrorCode;
 use wasmtime_wasi_io::async_trait;
@@ -19,6 +20,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
 use super::socket::{Watched, local_address, poll_readable, would_block};
+use crate::limits::{Charge, Usage};
 use crate::reactor::{FdSource, Interest, Reactor};
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
 
@@ -62,6 +64,8 @@ impl Ended {
 struct Outgoing {
     /// Taken from the guest, and not by the system yet; at most [`TRANSFER_BYTES_MAX`].
     rest: BytesMut,
+    /// For `rest`.
+    charge: Option<Charge>,
     ended: Option<Ended>,
     /// The other side is told of the end once `rest` is out.
     closing: bool,
@@ -74,6 +78,7 @@ pub(super) struct Connection {
     socket: Watched,
     incoming: Mutex<Option<Ended>>,
     outgoing: Mutex<Outgoing>,
+    usage: Arc<Usage>,
     /// The waker of [`Flusher`].
     flusher: Waker,
 }
@@ -90,18 +95,20 @@ impl Wake for Flusher {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Watched) -> Arc<Connection> {
+    /// A connection of the process whose bookkeeping `usage` is.
+    pub(super) fn new(socket: Watched, usage: &Arc<Usage>) -> Arc<Connection> {
         Arc::new_cyclic(|connection| Connection {
             socket,
             incoming: Mutex::default(),
             outgoing: Mutex::default(),
+            usage: Arc::clone(usage),
             flusher: Arc::new(Flusher(connection.clone())).into(),
         })
     }
 
     /// A connection over a descriptor that is connected already.
-    pub(super) fn accepted(reactor: &Arc<Reactor>, fd: OwnedFd) -> io::Result<Arc<Connection>> {
-        Ok(Connection::new(reactor.register(FdSource(fd), Interest::ReadWrite)?))
+    pub(super) fn accepted(reactor: &Arc<Reactor>, fd: OwnedFd, usage: &Arc<Usage>) -> io::Result<Arc<Connection>> {
+        Ok(Connection::new(reactor.register(FdSource(fd), Interest::ReadWrite)?, usage))
     }
 
     pub(super) fn streams(self: &Arc<Connection>) -> (ConnectionInput, ConnectionOutput) {
@@ -193,6 +200,10 @@ impl Connection {
             }
         }
         if !unsent.is_empty() {
+            match self.usage.charge(outgoing.rest.len() + unsent.len()) {
+                Ok(charge) => outgoing.charge = Some(charge),
+                Err(_) => return Err(outgoing.ended.insert(Ended::Failed(Errno::NOMEM.into())).tell()),
+            }
             outgoing.rest.extend_from_slice(unsent);
             self.send_rest(&mut outgoing);
         }
@@ -215,6 +226,7 @@ impl Connection {
         }
         // A burst should not keep its memory for the rest of the connection.
         outgoing.rest = BytesMut::new();
+        outgoing.charge = None;
         if outgoing.closing && outgoing.ended.is_none() {
             outgoing.ended = Some(Ended::Closed);
             let _ = rustix::net::shutdown(self.fd(), Shutdown::Write);

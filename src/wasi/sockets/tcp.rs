@@ -184,6 +184,7 @@ impl tcp::HostTcpSocket for WasiState {
         &mut self,
         this: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
+        let usage = Arc::clone(self.usage());
         let socket = self.tcp(&this)?;
         let watched = match socket.take() {
             Stage::Connecting(watched) => watched,
@@ -199,7 +200,7 @@ impl tcp::HostTcpSocket for WasiState {
         }
         // A failed attempt leaves the socket closed.
         sockopt::socket_error(watched.get().as_fd())?.map_err(connect_error)?;
-        let connection = Connection::new(watched);
+        let connection = Connection::new(watched, &usage);
         socket.stage = Stage::Connected(connection.clone());
         self.push_streams(&ours(&this), &connection)
     }
@@ -263,7 +264,7 @@ impl tcp::HostTcpSocket for WasiState {
                 return Err(ErrorCode::WouldBlock.into());
             }
         };
-        let connection = Connection::accepted(&self.reactor, fd)?;
+        let connection = Connection::accepted(&self.reactor, fd, self.usage())?;
         let stage = Stage::Connected(connection.clone());
         let tcp = Tcp { family, backlog: BACKLOG, stage, _permit: permit };
         let socket = self.table.push(tcp).map_err(socket_limit)?;

@@ -171,7 +171,7 @@ impl World {
         let request = Request::from_parts(parts, OutgoingBody(upload.clone()));
         let timeouts = RequestOptions::default().timeouts(self.client.config());
         let network = self.network.clone();
-        self.client.send(origin, Job { request, upload, respond, timeouts, network });
+        self.client.send(origin, Job { request, upload, respond, timeouts, network, charge: None });
         FutureResponse::Pending(response)
     }
 
