@@ -103,6 +103,19 @@ impl Environment {
         Ok(value.filter(|value| !value.is_empty()))
     }
 
+    /// The storage of a variable; `None` for a variable that does not exist.
+    #[must_use]
+    pub fn storage_of(&self, variable: &EntryId) -> Option<&EntryId> {
+        self.inner.variables.get(variable).map(|spec| &spec.storage)
+    }
+
+    /// Whether a variable has no value and never will: no default, and nothing behind it but values written in entries.
+    #[must_use]
+    pub fn is_never_set(&self, variable: &EntryId) -> bool {
+        let Some(storage) = self.storage_of(variable) else { return false };
+        matches!(self.lookup(variable), Ok(None)) && self.inner.is_written_down(storage, ROUTERS_MAX)
+    }
+
     /// The variable that `text` means in `namespace`: a public name, else an ID, else a name of the namespace.
     ///
     /// # Errors
@@ -161,6 +174,15 @@ impl Inner {
         self.storages
             .get(storage)
             .ok_or_else(|| EnvError::UnknownStorage { storage: storage.clone(), variable: variable.clone() })
+    }
+
+    /// Whether all that a storage gives is written in entries, through at most `routers` routers.
+    fn is_written_down(&self, id: &EntryId, routers: usize) -> bool {
+        match (self.storages.get(id), routers.checked_sub(1)) {
+            (Some(Storage::Static(_)), _) => true,
+            (Some(Storage::Router(behind)), Some(left)) => behind.iter().all(|id| self.is_written_down(id, left)),
+            _ => false,
+        }
     }
 
     /// The value of a key that is not empty, through at most `routers` routers.

@@ -292,3 +292,27 @@ fn values_are_not_shown_by_debug() {
     let shown = format!("{environment:?}");
     assert!(shown.contains("app:key") && !shown.contains("secret"), "{shown}");
 }
+
+#[test]
+fn only_what_entries_write_down_is_known_to_be_missing_for_good() {
+    let memory = || entry("app:memory", Spec::EnvStorageMemory);
+    let environment = environment([
+        statics("app:s", &[("THERE", "x"), ("EMPTY", "")]),
+        memory(),
+        router("app:fixed", &["app:s"]),
+        router("app:open", &["app:s", "app:memory"]),
+        router("app:circle", &["app:circle"]),
+        variable("app:there", "app:s", "THERE"),
+        variable("app:empty", "app:s", "EMPTY"),
+        variable("app:routed", "app:fixed", "NONE"),
+        variable("app:maybe", "app:open", "LATER"),
+        variable("app:volatile", "app:memory", "VOLATILE"),
+        variable("app:round", "app:circle", "ROUND"),
+        entry("app:default", Spec::EnvVariable(EnvVariable { default: Some("d".into()), ..named("app:s", "DEFAULT") })),
+    ]);
+    let missing = |name| environment.is_never_set(&id(name));
+    assert!(missing("app:empty") && missing("app:routed"));
+    for name in ["app:there", "app:maybe", "app:volatile", "app:round", "app:default", "app:unknown"] {
+        assert!(!missing(name), "{name}");
+    }
+}

@@ -331,6 +331,13 @@ fn link(
             (targets, bytes.len())
         }
     };
+    for (at, variable) in spec.wasi.env.iter().enumerate() {
+        if variable.required && sources.environment.is_never_set(&variable.id) {
+            let place = ["wasi", "env", &at.to_string(), "id"];
+            let message = program::missing(variable, sources.environment);
+            problems.push(entry.problem(Severity::Error, "missing-variable", &place, message));
+        }
+    }
     let mounts = read_mounts(entry, spec, sources, &mut problems);
     let program = (!targets.is_empty() && problems.is_empty()).then(|| {
         let surroundings = Surroundings {

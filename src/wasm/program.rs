@@ -193,11 +193,8 @@ impl Program {
             match value {
                 Some(value) => env.push((variable.name.clone(), value)),
                 None if variable.required => {
-                    let message = format!(
-                        "`{}`: the required variable `{}` (as `{}`) has no value: set it, or give it a `default`",
-                        self.entry, variable.id, variable.name
-                    );
-                    return Err(Failure::new(FailureKind::Host, message));
+                    let message = missing(variable, &self.surroundings.environment);
+                    return Err(Failure::new(FailureKind::Host, format!("`{}`: {message}", self.entry)));
                 }
                 None => {}
             }
@@ -238,6 +235,13 @@ impl Program {
         }
         Ok(config)
     }
+}
+
+/// What is said of a required variable without a value.
+pub(super) fn missing(variable: &WasiEnv, environment: &Environment) -> String {
+    let storage = environment.storage_of(&variable.id).map_or_else(String::new, |storage| format!(" in `{storage}`"));
+    let WasiEnv { id, name, .. } = variable;
+    format!("the required variable `{id}` (as `{name}`) has no value{storage}: set it there, or give it a `default`")
 }
 
 /// Instantiates a core module and runs one of its parameterless functions. `proc_exit(0)` in there is not an end.

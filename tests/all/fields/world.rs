@@ -97,7 +97,7 @@ fn a_required_variable_without_value_is_an_error() {
          - { name: required, kind: process.wasm, guest: args, method: _start, wasi: { args: [--env], env: [{ id: token, name: T, required: true }] } }",
     );
     assert_said(&exec(app.path(), "app:optional", &["--env"]), 0, "argc=2\nargv[0]=optional\nargv[1]=--env\n", "");
-    let error = "error: `app:required`: the required variable `app:token` (as `T`) has no value: set it, or give it a `default`\n";
+    let error = "error: `app:required`: the required variable `app:token` (as `T`) has no value in `app:os`: set it there, or give it a `default`\n";
     assert_said(&exec(app.path(), "app:required", &[]), 1, "", error);
     let mut given = wippy();
     given.env("TOKEN", "secret").arg("-C").arg(app.path()).args(["run", "-x", "app:required"]);
