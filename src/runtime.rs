@@ -1,5 +1,8 @@
 //! The one place where rooms are wired: load an application, start its hosts, spawn, shut down.
 
+mod machine;
+mod survey;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +11,8 @@ use std::time::Duration;
 
 use crate::env::Environment;
 use crate::process::{
-    Bounds, Host, HostKind, HostRules, Machinery, Manager, Payload, Pid, ProcessHandle, SpawnError, Start,
+    Bound, Bounds, Ceiling, Host, HostKind, HostRules, Machinery, Manager, Payload, Pid, ProcessHandle, Resource,
+    SpawnError, Start,
 };
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
@@ -17,7 +21,9 @@ use crate::volume::Volumes;
 use crate::wasi::{Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
 
-pub use crate::wasm::Progress;
+pub use crate::wasm::{EngineClass, Progress};
+pub use machine::{Descriptors, Machine};
+pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
 
 /// The period of the ticker: the length of a slice.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -39,6 +45,7 @@ pub struct RuntimeBuilder {
     resolver: Arc<dyn Resolver>,
     blocking: Option<BlockingPool>,
     observer: Option<Arc<dyn StepObserver>>,
+    max_processes: u64,
 }
 
 /// Where the application comes from.
@@ -159,6 +166,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// The most processes that live at once, on all hosts together. Zero, the default, is as many as this machine can hold,
+    /// which also bounds any other number: see [`Runtime::ceiling`].
+    #[must_use]
+    pub fn max_processes(mut self, processes: u64) -> Self {
+        self.max_processes = processes;
+        self
+    }
+
     /// Who is told how loading goes on.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
@@ -192,9 +207,12 @@ impl RuntimeBuilder {
         }
         let ticker = plan.ticker()?;
         ticker.on_tick(loaded.engines.on_tick());
-        let hosts = plan.hosts(&loaded.registry, &ticker);
+        // After loading, whose code is mapped, too.
+        let ceiling = plan.ceiling(&Machine::probe());
+        let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
         let manager = Manager::new(loaded.programs, hosts);
         Ok(Runtime {
+            ceiling,
             registry: loaded.registry,
             warnings: loaded.diagnostics,
             manager,
@@ -234,6 +252,7 @@ impl RuntimeBuilder {
             workers: self.workers,
             blocking: self.blocking.unwrap_or_else(|| BlockingPool::new(BlockingConfig::default())),
             observer: self.observer,
+            max_processes: self.max_processes,
         };
         Ok((Loaded { registry, diagnostics, engines, programs }, plan))
     }
@@ -245,9 +264,17 @@ struct HostPlan {
     workers: Option<usize>,
     blocking: BlockingPool,
     observer: Option<Arc<dyn StepObserver>>,
+    max_processes: u64,
 }
 
 impl HostPlan {
+    /// What the machine allows, and what the embedder does.
+    fn ceiling(&self, machine: &Machine) -> Ceiling {
+        let own = (self.max_processes > 0)
+            .then(|| Bound::new(Resource::Processes, self.max_processes, 0, 0, "RuntimeBuilder::max_processes"));
+        Ceiling::new(own.into_iter().chain(machine.bounds.iter().cloned()).collect())
+    }
+
     /// The ticker: a thread for the real clock, and advances of a manual one.
     fn ticker(&self) -> io::Result<Ticker> {
         if !self.clock.is_manual() {
@@ -260,20 +287,20 @@ impl HostPlan {
         Ok(ticker)
     }
 
-    fn hosts(&self, registry: &Registry, ticker: &Ticker) -> Vec<Host> {
+    fn hosts(&self, registry: &Registry, ticker: &Ticker, ceiling: &Ceiling) -> Vec<Host> {
         let next = Arc::new(AtomicU64::new(FIRST_PROCESS));
         let mut hosts = Vec::new();
         for entry in registry.iter() {
             let (kind, workers, rules) = match entry.spec() {
                 Spec::ProcessHost(host) => {
-                    (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(cores), rules_of(host))
+                    (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(machine::cores), rules_of(host))
                 }
                 Spec::TerminalHost(_) => (HostKind::Terminal, 1, HostRules::default()),
                 _ => continue,
             };
             let (id, ticker, clock) = (entry.id().clone(), ticker.clone(), self.clock.clone());
             let (blocking, observer) = (self.blocking.clone(), self.observer.clone());
-            hosts.push(Host::new(entry.id().clone(), kind, rules, Arc::clone(&next), move || {
+            hosts.push(Host::new(entry.id().clone(), kind, rules, Arc::clone(&next), ceiling.clone(), move || {
                 let reactor = Reactor::new(clock.clone(), ReactorConfig::default().with_blocking(blocking.clone()))?;
                 let mut scheduler =
                     Scheduler::builder(id.name()).workers(workers).driver(Arc::clone(&reactor) as _).ticker(&ticker);
@@ -297,11 +324,6 @@ fn rules_of(host: &ProcessHost) -> HostRules {
     }
 }
 
-/// Cores of this machine: the default number of workers.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 struct Loaded {
     registry: Registry,
     diagnostics: Diagnostics,
@@ -316,6 +338,7 @@ pub struct Runtime {
     registry: Registry,
     warnings: Diagnostics,
     manager: Manager,
+    ceiling: Ceiling,
     clock: Clock,
     ticker: Ticker,
     /// The ticker reaches them as long as they are here.
@@ -335,6 +358,7 @@ impl Runtime {
             resolver: Arc::new(SystemResolver::default()),
             blocking: None,
             observer: None,
+            max_processes: 0,
         }
     }
 
@@ -354,6 +378,15 @@ impl Runtime {
     #[must_use]
     pub fn manager(&self) -> &Manager {
         &self.manager
+    }
+
+    /// What bounds the number of processes here, read from the system when the runtime was built. At the ceiling a spawn is
+    /// refused with [`SpawnError::Busy`] or waits, see [`Manager::spawn_within`].
+    ///
+    /// Several runtimes in one program count what the others hold only when they are built.
+    #[must_use]
+    pub fn ceiling(&self) -> &Ceiling {
+        &self.ceiling
     }
 
     /// The clock of timers and guests.

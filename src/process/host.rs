@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::ceiling::{Ceiling, Footprint, Reached};
 use super::cell::ProcessCell;
 use super::table::{Admission, Bounds, Full, Place, Table};
 use super::task::{ProcessTask, Seat};
@@ -76,6 +77,8 @@ pub struct Host {
     /// Held while the machinery is made, so that it is made once.
     starting: Mutex<()>,
     table: Arc<Table>,
+    /// The bounds of all hosts together.
+    ceiling: Ceiling,
     /// The counter of the runtime: pids are unique over all hosts.
     next: Arc<AtomicU64>,
     closing: AtomicBool,
@@ -83,12 +86,13 @@ pub struct Host {
 
 impl Host {
     /// A host whose scheduler and reactor `starter` makes when they are needed; `next` counts the processes of the whole
-    /// runtime.
+    /// runtime, and `ceiling` bounds them.
     pub(crate) fn new(
         id: EntryId,
         kind: HostKind,
         rules: HostRules,
         next: Arc<AtomicU64>,
+        ceiling: Ceiling,
         starter: impl Fn() -> io::Result<Machinery> + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -97,7 +101,8 @@ impl Host {
             starter: Box::new(starter),
             machinery: OnceLock::new(),
             starting: Mutex::new(()),
-            table: Arc::new(Table::new(rules.bounds)),
+            table: Arc::new(Table::new(rules.bounds, ceiling.clone())),
+            ceiling,
             rules,
             next,
             closing: AtomicBool::new(false),
@@ -163,7 +168,7 @@ impl Host {
         program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
         self.check_open()?;
         let Machinery { scheduler, reactor } = self.machinery()?;
-        let (admission, place) = self.admit(deadline)?;
+        let (admission, place) = self.admit(&program.footprint(&limits), deadline)?;
         let unique = self.next.fetch_add(1, Ordering::Relaxed);
         let pid = Pid::new(self.id.clone(), unique);
         let clock = reactor.clock().clone();
@@ -181,6 +186,7 @@ impl Host {
             stdio,
             usage,
             reactor: Arc::clone(reactor),
+            ceiling: self.ceiling.clone(),
             tasks: Tasks::new(scheduler.clone()),
         };
         let process = program.create(birth);
@@ -204,7 +210,7 @@ impl Host {
                 cell.forget_watchers();
                 drop(error);
                 Err(match full {
-                    Some(allowed) => self.busy(Full { bound: "max_processes", allowed }),
+                    Some(allowed) => self.busy(Full::Host { bound: "max_processes", allowed }),
                     None => SpawnError::Closing { host: self.id.clone() },
                 })
             }
@@ -219,10 +225,10 @@ impl Host {
         Ok(())
     }
 
-    fn admit(&self, deadline: Option<Instant>) -> Result<(Admission, Place), SpawnError> {
+    fn admit(&self, footprint: &Footprint, deadline: Option<Instant>) -> Result<(Admission, Place), SpawnError> {
         let admitted = match deadline {
-            Some(deadline) if !current::on_worker() => self.table.admit_until(deadline),
-            _ => self.table.admit(),
+            Some(deadline) if !current::on_worker() => self.table.admit_until(footprint, deadline),
+            _ => self.table.admit(footprint),
         };
         admitted.map_err(|full| match self.check_open() {
             Ok(()) => self.busy(full),
@@ -230,8 +236,21 @@ impl Host {
         })
     }
 
-    fn busy(&self, Full { bound, allowed }: Full) -> SpawnError {
-        SpawnError::Busy { host: self.id.clone(), bound, allowed, live: self.table.len() }
+    fn busy(&self, full: Full) -> SpawnError {
+        let host = self.id.clone();
+        let count = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        match full {
+            Full::Host { bound, allowed } => {
+                SpawnError::Busy { host, bound, allowed, live: self.table.len(), raise: None }
+            }
+            Full::Runtime(Reached { resource, allowed, live, raise }) => SpawnError::Busy {
+                host,
+                bound: resource.name(),
+                allowed: count(allowed),
+                live: count(live),
+                raise: Some(raise),
+            },
+        }
     }
 
     /// Stops the host: no new process, cancel for all, force for what is left at `deadline`, then the workers. Without

@@ -112,17 +112,22 @@ pub enum SpawnError {
         /// What does not fit.
         error: ArgumentError,
     },
-    /// The host holds as many processes as it may.
-    #[error("host `{host}` is full: {live} processes, and its `{bound}` is {allowed}; wait for one and try again")]
+    /// There is no room for another process now: at its host, by what that declares, or in the whole runtime, by what
+    /// bounds it on this machine.
+    #[error("{}", busy(.host, .bound, *.allowed, *.live, .raise.as_deref()))]
     Busy {
         /// The host.
         host: EntryId,
-        /// The bound that was reached: `max_processes` or `max_queued`.
+        /// The bound that was reached: `max_processes` or `max_queued` of the host, or the name of a
+        /// [`Resource`](super::Resource).
         bound: &'static str,
-        /// How many that allows.
+        /// How many that allows; of a resource, processes like this one in an otherwise empty runtime. When that is zero
+        /// no waiting helps.
         allowed: usize,
-        /// How many processes it holds.
+        /// How many processes live: at the host, or in the runtime when a resource is the bound.
         live: usize,
+        /// The setting that raises it, when a resource is the bound.
+        raise: Option<String>,
     },
     /// The host could not get its threads or its reactor.
     #[error("host `{host}` could not start: {cause}")]
@@ -138,6 +143,23 @@ pub enum SpawnError {
         /// The host.
         host: EntryId,
     },
+}
+
+fn busy(host: &EntryId, bound: &str, allowed: usize, live: usize, raise: Option<&str>) -> String {
+    match raise {
+        None => {
+            format!(
+                "host `{host}` is full: {live} processes, and its `{bound}` is {allowed}; wait for one and try again"
+            )
+        }
+        Some(raise) if allowed == 0 => {
+            format!("no process like this fits here: the bound is {bound}, and what raises it is: {raise}")
+        }
+        Some(raise) => format!(
+            "no room on `{host}`: {live} processes live, and the bound of all hosts, {bound}, has room for {allowed} like \
+             this; wait for one and try again, or raise it: {raise}"
+        ),
+    }
 }
 
 fn names(known: &[EntryId]) -> String {

@@ -8,8 +8,11 @@
 //! - Steps of one process never overlap; it is closed and dropped on a worker.
 //! - Its exit is published exactly once, after [`Process::close`] and after it left the table.
 //! - Nothing here is called with a lock held: watchers and wakers run outside.
+//! - What a process may take of the machine is set aside before it is made and given back after it is gone.
 //! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
+mod bell;
+mod ceiling;
 mod cell;
 mod exit;
 mod handle;
@@ -29,6 +32,8 @@ mod tests;
 pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
 pub use crate::scheduler::TaskState as State;
+pub(crate) use ceiling::Share;
+pub use ceiling::{Bound, Ceiling, Footprint, Resource};
 pub use cell::Watcher;
 pub use exit::{Exit, Failure, FailureKind, Trap};
 pub use handle::ProcessHandle;

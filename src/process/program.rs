@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::{Exit, Payload, Pid, Tasks};
+use super::{Ceiling, Exit, Footprint, Payload, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
+
+/// Memory of a process that says nothing of itself, in bytes: its task, its cell, its place in the table.
+const NATIVE_BYTES: u64 = 4096;
 
 /// Something that processes are made from: a loaded wasm entry, a Lua script, a native state machine.
 ///
@@ -41,6 +44,13 @@ pub trait Program: Send + Sync + 'static {
     fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
         let _ = limits;
         Ok(())
+    }
+
+    /// The most that a process with these limits ever takes of what bounds their number on this machine. It is set aside
+    /// before the process is made.
+    fn footprint(&self, limits: &Limits) -> Footprint {
+        let _ = limits;
+        Footprint { memory: NATIVE_BYTES, ..Footprint::default() }
     }
 
     /// Makes a process. Nothing of the guest runs here; that begins with the first step.
@@ -94,6 +104,8 @@ pub struct Birth {
     pub usage: Arc<Usage>,
     /// The reactor of its host: timers, readiness, blocking jobs.
     pub reactor: Arc<Reactor>,
+    /// What bounds the number of processes; a process takes of it what its footprint does not have yet.
+    pub ceiling: Ceiling,
     /// The workers of its host, for what the host does on behalf of the process.
     pub tasks: Tasks,
 }

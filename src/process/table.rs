@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
+use super::ceiling::{Ceiling, Footprint, Reached, Share};
 use super::cell::ProcessCell;
-use crate::reactor::assert_may_block;
 
 /// Shards of a process table: enough that workers on a few dozen cores rarely meet in one.
 const TABLE_SHARDS: usize = 32;
@@ -27,10 +27,25 @@ impl Bounds {
 }
 
 /// The bound at which a spawn was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full {
-    pub(super) bound: &'static str,
-    pub(super) allowed: usize,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Full {
+    /// One that the host declares.
+    Host { bound: &'static str, allowed: usize },
+    /// The ceiling of all hosts.
+    Runtime(Reached),
+}
+
+impl From<Reached> for Full {
+    fn from(reached: Reached) -> Self {
+        Self::Runtime(reached)
+    }
+}
+
+impl Full {
+    /// Whether there can't be room, however long somebody waits.
+    fn is_hopeless(&self) -> bool {
+        matches!(self, Self::Runtime(Reached { allowed: 0, .. }))
+    }
 }
 
 /// The living processes of one host.
@@ -41,23 +56,24 @@ pub(super) struct Table {
     bounds: Bounds,
     live: AtomicUsize,
     queued: AtomicUsize,
-    /// How many threads wait for room or for an empty table; changes are told only while somebody does.
-    waiting: AtomicUsize,
-    lock: Mutex<()>,
-    changed: Condvar,
+    /// Shared with the other hosts; its bell is rung for changes here, too.
+    ceiling: Ceiling,
 }
 
 /// Room for one living process; dropping it makes room for another.
-pub(super) struct Admission(Arc<Table>);
+pub(super) struct Admission {
+    table: Arc<Table>,
+    /// Given back, and told, after the count of the table.
+    _share: Share,
+}
 
 /// A place in the line before the first step; dropping it lets the next one in.
 pub(super) struct Place(Arc<Table>);
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        // SeqCst, as in `tell`: who waits sees the change, or is seen.
-        self.0.live.fetch_sub(1, Ordering::SeqCst);
-        self.0.tell();
+        // SeqCst, for the bell that the share rings: who waits sees the change, or is seen.
+        self.table.live.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -66,28 +82,20 @@ impl Drop for Place {
         self.0.queued.fetch_sub(1, Ordering::SeqCst);
         // Whoever waits for the end of a full line only.
         if self.0.bounds.queued != usize::MAX {
-            self.0.tell();
+            self.0.ceiling.bell().ring();
         }
     }
 }
 
-/// Adds one unless that would be more than `allowed`.
-fn add_within(count: &AtomicUsize, allowed: usize) -> bool {
-    let add = |count: usize| (count < allowed).then_some(count + 1);
-    count.fetch_update(Ordering::SeqCst, Ordering::Relaxed, add).is_ok()
-}
-
 impl Table {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, ceiling: Ceiling) -> Self {
         Self {
             shards: (0..TABLE_SHARDS).map(|_| Mutex::default()).collect(),
             closed: AtomicBool::new(false),
             bounds,
             live: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-            lock: Mutex::new(()),
-            changed: Condvar::new(),
+            ceiling,
         }
     }
 
@@ -95,27 +103,41 @@ impl Table {
         &self.shards[usize::try_from(unique % TABLE_SHARDS as u64).unwrap_or(0)]
     }
 
-    /// Room for one more process.
-    pub(super) fn admit(self: &Arc<Self>) -> Result<(Admission, Place), Full> {
-        if !add_within(&self.live, self.bounds.processes) {
-            return Err(Full { bound: "max_processes", allowed: self.bounds.processes });
-        }
-        let admission = Admission(Arc::clone(self));
-        if !add_within(&self.queued, self.bounds.queued) {
-            return Err(Full { bound: "max_queued", allowed: self.bounds.queued });
-        }
-        Ok((admission, Place(Arc::clone(self))))
+    /// Room for one more process that takes this much.
+    pub(super) fn admit(self: &Arc<Self>, footprint: &Footprint) -> Result<(Admission, Place), Full> {
+        let Bounds { processes, queued } = self.bounds;
+        // Both counts only grow in here, under the ceiling's lock.
+        let check = || {
+            if self.live.load(Ordering::SeqCst) >= processes {
+                return Err(Full::Host { bound: "max_processes", allowed: processes });
+            }
+            if self.queued.load(Ordering::SeqCst) >= queued {
+                return Err(Full::Host { bound: "max_queued", allowed: queued });
+            }
+            Ok(())
+        };
+        let enter = || {
+            self.live.fetch_add(1, Ordering::SeqCst);
+            self.queued.fetch_add(1, Ordering::SeqCst);
+        };
+        let share = self.ceiling.admit(footprint, check, enter)?;
+        Ok((Admission { table: Arc::clone(self), _share: share }, Place(Arc::clone(self))))
     }
 
     /// [`Table::admit`], waiting for room until the deadline or until the table is closed. Never on a worker: it would
     /// wait for itself.
-    pub(super) fn admit_until(self: &Arc<Self>, deadline: Instant) -> Result<(Admission, Place), Full> {
-        let mut admitted = self.admit();
-        self.wait_until(Some(deadline), || {
+    pub(super) fn admit_until(
+        self: &Arc<Self>,
+        footprint: &Footprint,
+        deadline: Instant,
+    ) -> Result<(Admission, Place), Full> {
+        let mut admitted = self.admit(footprint);
+        self.ceiling.bell().wait_until(Some(deadline), || {
             if admitted.is_err() {
-                admitted = self.admit();
+                admitted = self.admit(footprint);
             }
-            admitted.is_ok() || self.closed.load(Ordering::Relaxed)
+            let goes_on = admitted.as_ref().err().is_some_and(|full| !full.is_hopeless());
+            !goes_on || self.closed.load(Ordering::Relaxed)
         });
         admitted
     }
@@ -140,7 +162,7 @@ impl Table {
             // An insertion under way is over after this, and a later one sees the flag.
             drop(shard.lock());
         }
-        self.tell();
+        self.ceiling.bell().ring();
     }
 
     pub(super) fn remove(&self, unique: u64) {
@@ -162,43 +184,7 @@ impl Table {
 
     /// Waits until no process is left or the deadline, if there is one, has passed; true when none is left.
     pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
-        self.wait_until(deadline, || self.live.load(Ordering::SeqCst) == 0)
-    }
-
-    /// Something that somebody may wait for has changed.
-    fn tell(&self) {
-        // SeqCst, with the addition in `wait_until`: either this sees who waits, or who waits sees the change.
-        if self.waiting.load(Ordering::SeqCst) > 0 {
-            let _guard = self.lock.lock();
-            self.changed.notify_all();
-        }
-    }
-
-    /// Waits until `holds`; false when the deadline passed before.
-    fn wait_until(&self, deadline: Option<Instant>, mut holds: impl FnMut() -> bool) -> bool {
-        if holds() {
-            return true;
-        }
-        assert_may_block();
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let held = {
-            let mut guard = self.lock.lock();
-            loop {
-                if holds() {
-                    break true;
-                }
-                match deadline {
-                    None => self.changed.wait(&mut guard),
-                    Some(deadline) => {
-                        if self.changed.wait_until(&mut guard, deadline).timed_out() {
-                            break holds();
-                        }
-                    }
-                }
-            }
-        };
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        held
+        self.ceiling.bell().wait_until(deadline, || self.live.load(Ordering::SeqCst) == 0)
     }
 }
 
@@ -206,23 +192,38 @@ impl Table {
 mod tests {
     use std::time::Duration;
 
+    use super::super::ceiling::{Bound, Resource};
     use super::*;
 
     fn table(processes: usize, queued: usize) -> Arc<Table> {
-        Arc::new(Table::new(Bounds { processes, queued }))
+        Arc::new(Table::new(Bounds { processes, queued }, Ceiling::new(Vec::new())))
+    }
+
+    fn admit(table: &Arc<Table>) -> Result<(Admission, Place), Full> {
+        table.admit(&Footprint::default())
+    }
+
+    fn admit_in_time(table: &Arc<Table>) -> Result<(Admission, Place), Full> {
+        table.admit_until(&Footprint::default(), Instant::now() + Duration::from_secs(60))
+    }
+
+    fn await_waiting(table: &Table, threads: usize) {
+        while table.ceiling.bell().waiting() < threads {
+            std::thread::yield_now();
+        }
     }
 
     #[test]
     fn a_bound_refuses_by_its_name_and_takes_nothing() {
         let table = table(3, 2);
-        let (first, place) = table.admit().unwrap_or_else(|_| panic!("room"));
-        let second = table.admit();
-        assert!(matches!(table.admit(), Err(Full { bound: "max_queued", allowed: 2 })));
+        let (first, place) = admit(&table).unwrap_or_else(|_| panic!("room"));
+        let second = admit(&table);
+        assert!(matches!(admit(&table), Err(Full::Host { bound: "max_queued", allowed: 2 })));
         assert_eq!(table.len(), 2, "a refusal gives back what it took");
         drop(place);
-        let third = table.admit();
+        let third = admit(&table);
         assert!(second.is_ok() && third.is_ok());
-        assert!(matches!(table.admit(), Err(Full { bound: "max_processes", allowed: 3 })));
+        assert!(matches!(admit(&table), Err(Full::Host { bound: "max_processes", allowed: 3 })));
         drop((first, second, third));
         assert_eq!(table.len(), 0);
     }
@@ -230,16 +231,47 @@ mod tests {
     #[test]
     fn who_waits_outside_comes_in_when_somebody_leaves() {
         let table = table(1, usize::MAX);
-        let (admission, place) = table.admit().unwrap_or_else(|_| panic!("room"));
+        let (admission, place) = admit(&table).unwrap_or_else(|_| panic!("room"));
         let waiting = std::thread::spawn({
             let table = Arc::clone(&table);
-            move || table.admit_until(Instant::now() + Duration::from_secs(60)).is_ok()
+            move || admit_in_time(&table).is_ok()
         });
-        while table.waiting.load(Ordering::SeqCst) == 0 {
-            std::thread::yield_now();
-        }
+        await_waiting(&table, 1);
         drop((admission, place));
         assert!(waiting.join().expect("no panic"));
+    }
+
+    #[test]
+    fn who_waits_for_one_bound_is_not_let_in_past_another() {
+        let table = table(2, 1);
+        let (first, place) = admit(&table).unwrap_or_else(|_| panic!("room"));
+        let waiting: Vec<_> = (0..3)
+            .map(|_| {
+                let table = Arc::clone(&table);
+                std::thread::spawn(move || admit_in_time(&table).map(drop).is_ok())
+            })
+            .collect();
+        await_waiting(&table, 3);
+        assert_eq!((table.len(), table.queued.load(Ordering::SeqCst)), (1, 1), "who is refused takes nothing");
+        drop((place, first));
+        assert!(waiting.into_iter().all(|waiting| waiting.join().expect("no panic")));
+        assert!(table.wait_empty(Some(Instant::now())));
+    }
+
+    #[test]
+    fn hosts_share_a_ceiling_and_its_room() {
+        let bound = |room| Bound::new(Resource::Processes, room, 0, 0, "say more");
+        let ceiling = Ceiling::new(vec![bound(1)]);
+        let [one, other] = [(); 2].map(|()| Arc::new(Table::new(Bounds::NONE, ceiling.clone())));
+        let first = admit(&one).unwrap_or_else(|_| panic!("room"));
+        let Err(Full::Runtime(reached)) = admit(&other) else { panic!("the ceiling is one") };
+        assert_eq!((reached.allowed, reached.live, reached.raise.as_str()), (1, 1, "say more"));
+        let waiting = std::thread::spawn(move || admit_in_time(&other).is_ok());
+        await_waiting(&one, 1);
+        drop(first);
+        assert!(waiting.join().expect("no panic"), "an end at one host makes room at the other");
+        let nothing = Arc::new(Table::new(Bounds::NONE, Ceiling::new(vec![bound(0)])));
+        assert!(admit_in_time(&nothing).is_err(), "nobody waits for what can't be");
     }
 
     #[test]
@@ -247,13 +279,11 @@ mod tests {
         let table = table(0, usize::MAX);
         let waiting = std::thread::spawn({
             let table = Arc::clone(&table);
-            move || table.admit_until(Instant::now() + Duration::from_secs(60)).is_err()
+            move || admit_in_time(&table).is_err()
         });
-        while table.waiting.load(Ordering::SeqCst) == 0 {
-            std::thread::yield_now();
-        }
+        await_waiting(&table, 1);
         table.close();
         assert!(waiting.join().expect("no panic"));
-        assert!(matches!(table.admit_until(Instant::now()), Err(Full { .. })), "a deadline that has passed");
+        assert!(table.admit_until(&Footprint::default(), Instant::now()).is_err(), "a deadline that has passed");
     }
 }

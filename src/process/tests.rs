@@ -100,13 +100,14 @@ fn world_of(
     let ticker = Ticker::manual();
     let native = Native { id: id("app:native"), script: Arc::new(script), shared: Arc::clone(&shared) };
     let ticking = ticker.clone();
-    let host =
-        Host::new(id("app:host"), HostKind::Process, HostRules::default(), Arc::new(AtomicU64::new(1)), move || {
-            let reactor = Reactor::new(Clock::manual(), ReactorConfig::default())?;
-            let builder = Scheduler::builder("host").workers(workers).max_tasks(max_tasks);
-            let scheduler = builder.driver(Arc::clone(&reactor) as _).ticker(&ticking).build()?;
-            Ok(Machinery { scheduler, reactor })
-        });
+    let (rules, next) = (HostRules::default(), Arc::new(AtomicU64::new(1)));
+    let ceiling = Ceiling::new(Vec::new());
+    let host = Host::new(id("app:host"), HostKind::Process, rules, next, ceiling, move || {
+        let reactor = Reactor::new(Clock::manual(), ReactorConfig::default())?;
+        let builder = Scheduler::builder("host").workers(workers).max_tasks(max_tasks);
+        let scheduler = builder.driver(Arc::clone(&reactor) as _).ticker(&ticking).build()?;
+        Ok(Machinery { scheduler, reactor })
+    });
     let programs = [(id("app:native"), Arc::new(native) as Arc<dyn Program>)].into_iter().collect();
     World { manager: Manager::new(programs, vec![host]), shared, ticker }
 }

@@ -1,6 +1,6 @@
 //! The engines of a runtime: how code is compiled, and the epoch that ends slices.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -21,7 +21,13 @@ pub(super) fn stack_class(max_stack: Option<u64>) -> usize {
 
 /// Stack that is left to host functions when a guest has used all of its own, in bytes. An overflow there would abort the
 /// whole program, so it is generous: 128 KiB is the least that the hosts are written for.
-const HOST_STACK_BYTES: usize = 256 << 10;
+pub(super) const HOST_STACK_BYTES: usize = 256 << 10;
+
+/// Address space of a linear memory, in bytes: all that 32 bits can reach, so that no access needs a check.
+pub(super) const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+
+/// Address space before a linear memory and behind it where nothing ever is, in bytes: for constant offsets.
+pub(super) const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 
 /// Frames of a backtrace that are kept.
 const BACKTRACE_FRAMES: std::num::NonZeroUsize = std::num::NonZeroUsize::new(32).expect("a positive literal");
@@ -55,7 +61,7 @@ pub enum EngineError {
 
 /// How the first content of a linear memory gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Image {
+pub(super) enum Image {
     /// Copied from the binary at instantiation: no more memory mappings than the memory itself takes.
     Copied,
     /// Mapped from a file in memory, page by page when touched: two more mappings a process.
@@ -76,7 +82,7 @@ impl Image {
 
 /// What the engine fixes when code is compiled: processes that differ in it need engines of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct EngineClass {
+pub struct EngineClass {
     image: Image,
     /// Bytes of the guest's stack.
     stack: usize,
@@ -87,8 +93,26 @@ pub(crate) struct EngineClass {
 
 impl EngineClass {
     /// Bytes of the guest's stack.
-    pub(crate) fn stack(self) -> usize {
+    #[must_use]
+    pub fn stack(self) -> usize {
         self.stack
+    }
+
+    /// Whether the first content of a memory is mapped from a file in memory instead of being copied: binaries of more
+    /// than 512 KiB.
+    #[must_use]
+    pub fn maps_images(self) -> bool {
+        self.image == Image::Mapped
+    }
+
+    /// Whether instructions are counted, for `max_fuel`.
+    #[must_use]
+    pub fn counts_fuel(self) -> bool {
+        self.fuel
+    }
+
+    pub(super) fn image(self) -> Image {
+        self.image
     }
 
     /// The class of a process with these limits, of a binary of this many bytes.
@@ -146,6 +170,18 @@ impl Engines {
         Ok(engine)
     }
 
+    /// The classes of the engines that were made so far.
+    #[must_use]
+    pub fn classes(&self) -> Vec<EngineClass> {
+        self.0.by_class.read().iter().map(|(class, _)| *class).collect()
+    }
+
+    /// Where compiled code is kept; `None` when it is not.
+    #[must_use]
+    pub fn cache_directory(&self) -> Option<&Path> {
+        self.0.cache.as_ref().map(|cache| cache.directory().as_path())
+    }
+
     /// What the ticker calls at every tick: the epochs move on, and every guest that computes asks whether it may go on. It
     /// does so as long as somebody keeps these engines.
     pub(crate) fn on_tick(&self) -> Arc<dyn Fn() + Send + Sync> {
@@ -166,6 +202,8 @@ impl Made {
             // Doubles the cost of a component call and serves WASI 0.3 only.
             .concurrency_support(false)
             .memory_init_cow(class.image == Image::Mapped)
+            .memory_reservation(MEMORY_RESERVATION_BYTES)
+            .memory_guard_size(MEMORY_GUARD_BYTES)
             .max_wasm_stack(class.stack)
             .async_stack_size(class.stack + HOST_STACK_BYTES)
             .consume_fuel(class.fuel)

@@ -15,6 +15,7 @@ use wasmtime::component::{self, Component};
 
 use super::engine::{EngineClass, Engines};
 use super::exports::{self, MethodError, START};
+use super::footprint::Needs;
 use super::host;
 use super::module::{Code, CompileError, chain};
 use super::program::{self, Program, Startable, Surroundings, Target, runs_before};
@@ -352,6 +353,7 @@ fn link(
         };
         let program = Program {
             entry: entry.id().clone(),
+            needs: Needs::of(size, &targets[0].1),
             targets,
             binary: size,
             limits: spec.limits.clone(),

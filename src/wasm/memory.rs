@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
+use super::footprint::{ELEMENT_BYTES, table_mappings};
 use crate::limits::{LimitExceeded, Usage};
-
-/// Bytes of one element of a table: a reference.
-const ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
+use crate::process::{Ceiling, Share};
 
 /// Asked by the engine before anything grows.
 pub(super) struct Memory {
@@ -16,11 +15,21 @@ pub(super) struct Memory {
     granted: u64,
     /// The refusal after which no growth was granted.
     refused: Option<LimitExceeded>,
+    ceiling: Ceiling,
+    /// Tables that may still begin large: their mappings are in the footprint of the process.
+    large_tables: u64,
+    /// Mappings of tables that grew large, beside the footprint.
+    mappings: Vec<Share>,
 }
 
 impl Memory {
-    pub(super) fn new(usage: Arc<Usage>) -> Self {
-        Self { usage, granted: 0, refused: None }
+    /// For a process whose footprint has the mappings of this many large tables.
+    pub(super) fn new(usage: Arc<Usage>, ceiling: Ceiling, large_tables: u64) -> Self {
+        Self { usage, granted: 0, refused: None, ceiling, large_tables, mappings: Vec::new() }
+    }
+
+    pub(super) fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     /// The last growth, when it was refused for the sake of a limit.
@@ -41,6 +50,15 @@ impl Memory {
                 false
             }
         }
+    }
+
+    /// A mapping for a table that becomes large; false when the machine has none left.
+    fn map_table(&mut self) -> bool {
+        if self.large_tables > 0 {
+            self.large_tables -= 1;
+            return true;
+        }
+        self.ceiling.map().map(|mapping| self.mappings.push(mapping)).is_some()
     }
 
     /// The engine could not do what was granted, or refused it before it asked here.
@@ -74,7 +92,16 @@ impl ResourceLimiter for Memory {
             self.granted = 0;
             return Ok(true);
         }
-        Ok(self.grow((desired - current) as u64 * ELEMENT_BYTES))
+        if !self.grow((desired - current) as u64 * ELEMENT_BYTES) {
+            return Ok(false);
+        }
+        let grows_large = table_mappings(desired as u64) > table_mappings(current as u64);
+        if grows_large && !self.map_table() {
+            // No limit of the process: the machine is full.
+            self.take_back();
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
@@ -100,10 +127,29 @@ impl ResourceLimiter for Memory {
 mod tests {
     use super::*;
     use crate::limits::Limits;
+    use crate::process::{Bound, Resource};
 
     fn memory(max_memory: u64) -> Memory {
         let limits = Limits { max_memory: Some(max_memory), ..Limits::default() };
-        Memory::new(Arc::new(Usage::new(limits, 0)))
+        let mappings = Bound::new(Resource::Mappings, 1, 0, 0, "");
+        Memory::new(Arc::new(Usage::new(limits, 0)), Ceiling::new(vec![mappings]), 1)
+    }
+
+    #[test]
+    fn a_table_that_grows_large_takes_a_mapping_of_the_machine() {
+        let mut memory = memory(1 << 30);
+        let mut large = |current| memory.table_growing(current, 20_000, None).unwrap();
+        assert!(large(0), "in the footprint");
+        assert!(large(10), "the last there is");
+        assert!(large(16_384), "it is large already");
+        assert!(!large(0));
+        let used = memory.usage.memory();
+        assert!(memory.table_growing(0, 10, None).unwrap(), "a small one needs none");
+        assert_eq!((memory.usage.memory() - used, memory.refused()), (80, None), "a refusal takes nothing");
+        let ceiling = memory.ceiling.clone();
+        assert!(ceiling.map().is_none());
+        drop(memory);
+        assert!(ceiling.map().is_some());
     }
 
     #[test]

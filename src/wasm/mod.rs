@@ -14,6 +14,7 @@ mod engine;
 mod exports;
 mod failure;
 mod fiber;
+mod footprint;
 mod host;
 #[cfg(feature = "http")]
 mod http;
@@ -24,6 +25,7 @@ mod program;
 mod state;
 pub mod value;
 
-pub use engine::{EngineError, EngineOptions, Engines};
+pub use engine::{EngineClass, EngineError, EngineOptions, Engines};
+pub(crate) use footprint::usual;
 pub use load::Progress;
 pub(crate) use load::{Programs, Sources, load};

@@ -9,11 +9,15 @@ use super::engine::EngineClass;
 use super::exports::{INITIALIZE, START};
 use super::failure::{Phase, after_refusal, exit_of, transfer_max};
 use super::fiber::{self, Fiber};
+use super::footprint::Needs;
+use super::memory::Memory;
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
 use crate::env::{EnvError, Environment};
 use crate::limits::Limits;
-use crate::process::{self, ArgumentError, Birth, Exit, Failure, FailureKind, Payload, Process, ResultStyle, Stdio};
+use crate::process::{
+    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, Stdio,
+};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec, WasiEnv};
 use crate::wasi::{
@@ -48,6 +52,8 @@ pub(super) struct Program {
     pub(super) targets: Vec<(EngineClass, Arc<Target>)>,
     /// The size of the binary, which is a part of the class.
     pub(super) binary: usize,
+    /// What its processes take of the machine.
+    pub(super) needs: Needs,
     pub(super) limits: LimitsSpec,
     pub(super) profiles: ProfileSet,
     pub(super) surroundings: Surroundings,
@@ -97,7 +103,8 @@ impl Program {
         let clock = birth.reactor.clock().clone();
         let wasi = WasiState::new(config, birth.reactor);
         let usage = birth.usage;
-        let mut store = Store::new(target.engine(), State::new(wasi, Arc::clone(&usage), clock));
+        let memory = Memory::new(Arc::clone(&usage), birth.ceiling, self.needs.large_tables());
+        let mut store = Store::new(target.engine(), State::new(wasi, memory, clock));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(transfer_max(&usage));
         if let Some(fuel) = usage.limits().max_fuel
@@ -330,6 +337,10 @@ impl process::Program for Startable {
         };
         limits.max_stack = Some(class.stack() as u64);
         Ok(())
+    }
+
+    fn footprint(&self, limits: &Limits) -> Footprint {
+        self.0.needs.footprint(EngineClass::of(self.0.binary, limits))
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {

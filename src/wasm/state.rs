@@ -18,8 +18,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(wasi: WasiState, usage: Arc<Usage>, clock: Clock) -> Self {
-        Self { wasi, memory: Memory::new(Arc::clone(&usage)), usage, clock }
+    pub(super) fn new(wasi: WasiState, memory: Memory, clock: Clock) -> Self {
+        let usage = Arc::clone(memory.usage());
+        Self { wasi, memory, usage, clock }
     }
 }
 

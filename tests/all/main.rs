@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that wasmtime is linked once. A test belongs to the module whose promise it
 //! checks.
 
+/// As many processes as there can be.
+mod ceiling;
 /// Every function of every interface, and the test in which a guest calls it.
 mod coverage;
 /// Ends in every state, and what a guest may do to the stack below it.

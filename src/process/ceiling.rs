@@ -1,0 +1,302 @@
+//! How many processes there can be: what bounds them on this machine, and what those that live take of it.
+//!
+//! One ceiling is shared by all hosts of a runtime. What a process may ever take of a bound is taken before it is made and
+//! given back after it is gone, so that nothing fails in between: not the guest, and not the host around it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::bell::Bell;
+
+/// What the number of processes is bounded by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resource {
+    /// Processes, by [`RuntimeBuilder::max_processes`](crate::RuntimeBuilder::max_processes).
+    Processes,
+    /// Memory mappings of this program.
+    Mappings,
+    /// Bytes of address space of this program.
+    AddressSpace,
+    /// Bytes of memory.
+    Memory,
+    /// Bytes that are promised, on a system that promises no more than it has.
+    Commitment,
+}
+
+impl Resource {
+    const ALL: [Self; 5] = [Self::Processes, Self::Mappings, Self::AddressSpace, Self::Memory, Self::Commitment];
+
+    /// Its name, for example `memory mappings`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "max_processes of the runtime",
+            Self::Mappings => "memory mappings",
+            Self::AddressSpace => "address space",
+            Self::Memory => "memory",
+            Self::Commitment => "committed memory",
+        }
+    }
+
+    /// Whether it is counted in bytes.
+    #[must_use]
+    pub fn is_bytes(self) -> bool {
+        !matches!(self, Self::Processes | Self::Mappings)
+    }
+}
+
+/// The most that one process ever takes of each [`Resource`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Memory mappings.
+    pub mappings: u64,
+    /// Bytes of address space.
+    pub address_space: u64,
+    /// Bytes of memory that it uses before its guest has written anything.
+    pub memory: u64,
+    /// Bytes that are promised to it from the beginning.
+    pub commitment: u64,
+}
+
+impl Footprint {
+    fn of(&self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Processes => 1,
+            Resource::Mappings => self.mappings,
+            Resource::AddressSpace => self.address_space,
+            Resource::Memory => self.memory,
+            Resource::Commitment => self.commitment,
+        }
+    }
+}
+
+/// One thing that bounds the number of processes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bound {
+    /// What is bounded.
+    pub resource: Resource,
+    /// The bound as the system has it.
+    pub limit: u64,
+    /// What was in use before the first process.
+    pub used: u64,
+    /// What is left to the host itself.
+    pub reserved: u64,
+    /// The setting that raises it, as a command or a sentence.
+    pub raise: String,
+}
+
+impl Bound {
+    /// A bound that is raised as `raise` says.
+    #[must_use]
+    pub fn new(resource: Resource, limit: u64, used: u64, reserved: u64, raise: impl Into<String>) -> Self {
+        Self { resource, limit, used, reserved, raise: raise.into() }
+    }
+
+    /// What there is for processes.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.limit.saturating_sub(self.used).saturating_sub(self.reserved)
+    }
+
+    /// How many processes of this footprint have room; `None` when they take nothing of it.
+    #[must_use]
+    pub fn processes(&self, footprint: &Footprint) -> Option<u64> {
+        self.room().checked_div(footprint.of(self.resource))
+    }
+}
+
+/// A bound is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) resource: Resource,
+    /// Processes like the one that was refused that have room in an empty runtime.
+    pub(crate) allowed: u64,
+    /// Processes that live.
+    pub(crate) live: u64,
+    pub(crate) raise: String,
+}
+
+/// The shared budget of all processes of a runtime. Cheap to clone.
+#[derive(Clone)]
+pub struct Ceiling(Arc<Inner>);
+
+struct Inner {
+    bounds: Vec<Bound>,
+    /// What living processes hold. Additions happen under this lock, all of a process at once; what makes room may come
+    /// piece by piece, and the bell is rung behind it.
+    taken: Mutex<Amounts>,
+    bell: Bell,
+}
+
+/// An amount of each resource, in the order of [`Resource::ALL`].
+type Amounts = [u64; Resource::ALL.len()];
+
+/// What a process holds of the ceiling; dropping it gives it back.
+pub(crate) struct Share {
+    ceiling: Ceiling,
+    amounts: Amounts,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.ceiling.0.taken.lock();
+        taken.iter_mut().zip(self.amounts).for_each(|(taken, amount)| *taken -= amount);
+        drop(taken);
+        self.ceiling.0.bell.ring();
+    }
+}
+
+impl Ceiling {
+    /// A ceiling at the lowest of these bounds; without any there is none.
+    #[must_use]
+    pub fn new(bounds: Vec<Bound>) -> Self {
+        Self(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Bell::default() }))
+    }
+
+    /// What bounds the number of processes.
+    #[must_use]
+    pub fn bounds(&self) -> &[Bound] {
+        &self.0.bounds
+    }
+
+    /// How many processes of this footprint an empty runtime has room for, and the bound that says so; `None` without a
+    /// bound.
+    #[must_use]
+    pub fn processes(&self, footprint: &Footprint) -> Option<(u64, &Bound)> {
+        let counts = self.0.bounds.iter().filter_map(|bound| Some((bound.processes(footprint)?, bound)));
+        counts.min_by_key(|(count, _)| *count)
+    }
+
+    /// Processes that live, on all hosts.
+    #[must_use]
+    pub fn live(&self) -> u64 {
+        self.0.taken.lock()[Resource::Processes as usize]
+    }
+
+    pub(super) fn bell(&self) -> &Bell {
+        &self.0.bell
+    }
+
+    /// Room for one process. Whatever else it needs is looked at by `check` and taken by `enter`, which is called only when
+    /// there is room for all of it: nobody ever sees half of an admission, and a refusal changes nothing.
+    pub(super) fn admit<E: From<Reached>>(
+        &self,
+        footprint: &Footprint,
+        check: impl FnOnce() -> Result<(), E>,
+        enter: impl FnOnce(),
+    ) -> Result<Share, E> {
+        let amounts = Resource::ALL.map(|resource| footprint.of(resource));
+        let mut taken = self.0.taken.lock();
+        check()?;
+        if let Some(bound) = self.in_the_way(&taken, &amounts) {
+            return Err(E::from(Reached {
+                resource: bound.resource,
+                allowed: self.processes(footprint).map_or(u64::MAX, |(allowed, _)| allowed),
+                live: taken[Resource::Processes as usize],
+                raise: bound.raise.clone(),
+            }));
+        }
+        enter();
+        Ok(self.take(&mut taken, amounts))
+    }
+
+    /// One more memory mapping for a process that lives; `None` when there is none left.
+    pub(crate) fn map(&self) -> Option<Share> {
+        let amounts = Resource::ALL.map(|resource| u64::from(resource == Resource::Mappings));
+        let mut taken = self.0.taken.lock();
+        self.in_the_way(&taken, &amounts).is_none().then(|| self.take(&mut taken, amounts))
+    }
+
+    /// The first bound that has no room for so much more.
+    fn in_the_way(&self, taken: &Amounts, amounts: &Amounts) -> Option<&Bound> {
+        self.0.bounds.iter().find(|bound| {
+            let at = bound.resource as usize;
+            amounts[at] > 0 && taken[at].saturating_add(amounts[at]) > bound.room()
+        })
+    }
+
+    fn take(&self, taken: &mut Amounts, amounts: Amounts) -> Share {
+        taken.iter_mut().zip(amounts).for_each(|(taken, amount)| *taken += amount);
+        Share { ceiling: self.clone(), amounts }
+    }
+}
+
+impl fmt::Debug for Ceiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ceiling").field("bounds", &self.0.bounds).field("live", &self.live()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Footprint = Footprint { mappings: 5, address_space: 100, memory: 1, commitment: 0 };
+    const LARGE: Footprint = Footprint { mappings: 8, address_space: 100, memory: 1, commitment: 0 };
+
+    fn ceiling(bounds: &[(Resource, u64)]) -> Ceiling {
+        let bound = |(resource, room): &(Resource, u64)| Bound::new(*resource, room + 30, 20, 10, "raise it");
+        Ceiling::new(bounds.iter().map(bound).collect())
+    }
+
+    fn admit(ceiling: &Ceiling, footprint: &Footprint) -> Result<Share, Reached> {
+        ceiling.admit(footprint, || Ok(()), || ())
+    }
+
+    #[test]
+    fn the_lowest_bound_is_the_ceiling() {
+        let ceiling = ceiling(&[(Resource::Mappings, 1000), (Resource::AddressSpace, 15_000), (Resource::Memory, 500)]);
+        let lowest = |footprint| ceiling.processes(footprint).map(|(count, bound)| (count, bound.resource));
+        assert_eq!(lowest(&SMALL), Some((150, Resource::AddressSpace)));
+        assert_eq!(lowest(&LARGE), Some((125, Resource::Mappings)));
+        assert_eq!(Ceiling::new(Vec::new()).processes(&SMALL).map(|(count, _)| count), None);
+        let tight = Bound::new(Resource::Mappings, 10, 20, 10, "");
+        assert_eq!((tight.room(), tight.processes(&SMALL)), (0, Some(0)));
+        assert_eq!(tight.processes(&Footprint::default()), None, "who takes nothing is not bounded");
+    }
+
+    #[test]
+    fn processes_of_every_kind_share_one_budget() {
+        let ceiling = ceiling(&[(Resource::Mappings, 18)]);
+        let first = admit(&ceiling, &SMALL).map_err(|_| ()).expect("room");
+        let second = admit(&ceiling, &LARGE).map_err(|_| ()).expect("room");
+        let refused = admit(&ceiling, &LARGE).map(drop).expect_err("5 of 8 are left");
+        assert_eq!(
+            refused,
+            Reached { resource: Resource::Mappings, allowed: 2, live: 2, raise: "raise it".to_owned() }
+        );
+        let third = admit(&ceiling, &SMALL).map_err(|_| ()).expect("a refusal takes nothing");
+        assert!(ceiling.map().is_none());
+        drop(second);
+        let mapping = ceiling.map().expect("8 are free");
+        assert_eq!(ceiling.live(), 2, "a mapping is no process");
+        assert!(admit(&ceiling, &LARGE).is_err());
+        drop((first, third, mapping));
+        assert_eq!((ceiling.live(), *ceiling.0.taken.lock()), (0, [0; 5]));
+    }
+
+    #[test]
+    fn threads_that_spawn_at_once_never_exceed_it() {
+        let ceiling = ceiling(&[(Resource::Processes, 50), (Resource::Mappings, 1000)]);
+        let most = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let held: Vec<_> = std::iter::from_fn(|| admit(&ceiling, &SMALL).ok()).take(20).collect();
+                        let live = ceiling.live();
+                        let mut most = most.lock();
+                        *most = live.max(*most);
+                        drop((most, held));
+                    }
+                });
+            }
+        });
+        assert!((20..=50).contains(&*most.lock()), "{}", most.lock());
+        assert_eq!(ceiling.live(), 0);
+    }
+}

@@ -1,0 +1,140 @@
+//! What a wasm process takes of the machine, known before it is made: no guest can add a memory to those of its binary.
+
+use wasmtime::ResourcesRequired;
+
+use super::engine::{EngineClass, HOST_STACK_BYTES, Image, MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
+use super::program::Target;
+use crate::process::Footprint;
+
+/// Mappings of a fiber's stack: its guard page and itself.
+const STACK_MAPPINGS: u64 = 2;
+
+/// Mappings of a memory: the guard before it, what is accessible, and what is reserved behind that. Growing moves the
+/// border between the last two and adds none.
+const MEMORY_MAPPINGS: u64 = 3;
+
+/// A mapped image splits what is accessible in three.
+const IMAGE_MAPPINGS: u64 = 2;
+
+/// Mappings of the allocator for the instance of a large binary: its table of functions may be larger than what the
+/// allocator takes out of what it has.
+const LARGE_INSTANCE_MAPPINGS: u64 = 1;
+
+/// From this size on the allocator of the C library maps what it is asked for by itself.
+const LARGE_ALLOCATION_BYTES: u64 = 128 << 10;
+
+/// Memory of a process that has done nothing yet, with its share of page tables, in bytes: 27 KiB were measured for a
+/// component that sleeps, of which it had touched 4.
+const RESIDENT_BYTES: u64 = 32 << 10;
+
+/// Bytes of a page of a memory; a smaller one is possible and counts as much.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// Memories of a component that does not say how many it has. It would import modules, and nobody provides any.
+const UNKNOWN_MEMORIES: u64 = 64;
+
+/// Bytes of one element of a table: a reference.
+pub(super) const ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
+
+/// What a table of this many elements takes of mappings.
+pub(super) fn table_mappings(elements: u64) -> u64 {
+    u64::from(elements.saturating_mul(ELEMENT_BYTES) >= LARGE_ALLOCATION_BYTES)
+}
+
+/// What the processes of a binary need, whatever the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// The size of the binary, in bytes.
+    binary: u64,
+    memories: u64,
+    /// Bytes of all memories at their beginning.
+    initial: u64,
+    /// Tables that are mapped by themselves from the beginning.
+    large_tables: u64,
+}
+
+impl Needs {
+    pub(super) fn of(binary: usize, target: &Target) -> Self {
+        let resources = match target {
+            Target::ComponentCommand { pre, .. } | Target::Component { pre, .. } => {
+                pre.component().resources_required()
+            }
+            Target::CoreCommand { pre } | Target::Core { pre, .. } => Some(pre.module().resources_required()),
+        };
+        let resources = resources.as_ref();
+        let memories = resources.map_or(UNKNOWN_MEMORIES, |resources| u64::from(resources.num_memories));
+        let pages = resources.and_then(|resources| resources.max_initial_memory_size).unwrap_or(0);
+        let large = |resources: &ResourcesRequired| {
+            u64::from(resources.num_tables) * table_mappings(resources.max_initial_table_size.unwrap_or(0))
+        };
+        Self {
+            binary: binary as u64,
+            memories,
+            initial: pages.saturating_mul(PAGE_BYTES).saturating_mul(memories),
+            large_tables: resources.map_or(0, large),
+        }
+    }
+
+    /// Those of a usual binary of this size: one memory with a page.
+    fn usual(binary: usize) -> Self {
+        Self { binary: binary as u64, memories: 1, initial: PAGE_BYTES, large_tables: 0 }
+    }
+
+    /// Tables that are mapped by themselves from the beginning, at most.
+    pub(super) fn large_tables(&self) -> u64 {
+        self.large_tables
+    }
+
+    /// The footprint of a process on an engine of this class.
+    pub(super) fn footprint(&self, class: EngineClass) -> Footprint {
+        let stack = (class.stack() + HOST_STACK_BYTES) as u64;
+        let (image, instance, copied) = match class.image() {
+            Image::Copied => (0, 0, self.binary),
+            Image::Mapped => (IMAGE_MAPPINGS, LARGE_INSTANCE_MAPPINGS, 0),
+        };
+        let memory = MEMORY_RESERVATION_BYTES + 2 * MEMORY_GUARD_BYTES;
+        Footprint {
+            mappings: STACK_MAPPINGS + self.memories * (MEMORY_MAPPINGS + image) + instance + self.large_tables,
+            // What begins larger than the reservation gets one of its own, with as much again to grow.
+            address_space: stack.saturating_add(self.memories * memory).saturating_add(self.initial.saturating_mul(2)),
+            memory: RESIDENT_BYTES + copied,
+            commitment: stack.saturating_add(self.initial),
+        }
+    }
+}
+
+/// What one process takes whose entry names no limits, of a usual binary of so many bytes.
+pub(crate) fn usual(binary: usize) -> Footprint {
+    Needs::usual(binary).footprint(EngineClass::of(binary, &crate::limits::Limits::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    fn footprint(needs: Needs) -> Footprint {
+        let binary = usize::try_from(needs.binary).expect("a size");
+        needs.footprint(EngineClass::of(binary, &Limits::default()))
+    }
+
+    #[test]
+    fn a_process_takes_what_its_binary_has() {
+        let small = usual(100 << 10);
+        assert_eq!((small.mappings, usual(1 << 20).mappings), (5, 8));
+        assert_eq!(small.memory, (32 << 10) + (100 << 10));
+        assert_eq!(small.commitment, (1 << 20) + (256 << 10) + (64 << 10));
+        assert!((4 << 30..5 << 30).contains(&small.address_space));
+        let none = Needs { memories: 0, initial: 0, ..Needs::usual(100) };
+        assert_eq!((footprint(none).mappings, footprint(none).address_space), (2, (1 << 20) + (256 << 10)));
+        let many = Needs { memories: 3, large_tables: 2, ..Needs::usual(100) };
+        assert_eq!(footprint(many).mappings, 2 + 9 + 2);
+        let huge = Needs { initial: 6 << 30, ..Needs::usual(100) };
+        assert!(footprint(huge).address_space > 12 << 30);
+    }
+
+    #[test]
+    fn a_table_is_mapped_by_itself_when_it_is_large() {
+        assert_eq!([0, 16_383, 16_384, u64::MAX].map(table_mappings), [0, 0, 1, 1]);
+    }
+}

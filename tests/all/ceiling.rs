@@ -1,0 +1,282 @@
+//! As many processes as there can be, and one more. `WIPPY_TEST_SIZE=long` goes to the ceiling of this machine, in a
+//! program of its own.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource as SystemLimit, Rlimit, getrlimit, setrlimit};
+use wippy::Runtime;
+use wippy::process::{Exit, Payload, ProcessHandle, SpawnError, Start, State};
+use wippy::reactor::Clock;
+
+use super::support::{Said, fixture, guest_index, hash_of};
+
+/// How long a test waits for what must come before it says that it did not: no measure of anything.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "it never came: {what}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// A core module that sleeps a second and returns 3, with `more` in it.
+fn sleeper(more: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 20)
+            (data (i32.const 16) "\01\00\00\00\00\00\00\00\00\ca\9a\3b")
+            {more}
+            (func (export "sleep") (result i32)
+                (i32.add (i32.const 3) (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))))"#
+    );
+    wat::parse_str(text).expect("a sound guest")
+}
+
+/// Sleepers of every kind that takes mappings of its own, and two hosts.
+struct Sleepers {
+    runtime: Runtime,
+    clock: Clock,
+    _app: tempfile::TempDir,
+}
+
+/// A component with a memory; a binary whose data is mapped; a module with three memories and a large table.
+const KINDS: [&str; 3] = ["component", "large", "wide"];
+
+impl Sleepers {
+    fn new(max_processes: u64) -> Self {
+        let app = tempfile::tempdir().expect("a folder");
+        let data = format!("(data (i32.const 65536) \"{}\")", "x".repeat(600 << 10));
+        let wide = "(memory 1) (memory 1) (table 20000 funcref)";
+        let mut index = String::from(
+            "- { name: other, kind: process.host, host: { workers: 1 } }\n\
+             - { name: texts, kind: fs.directory, directory: . }\n\
+             - { name: component, kind: process.wasm, guest: sleeper, method: sleep-many, imports: [wasi:clocks, wasi:poll] }\n",
+        );
+        for (name, more) in [("large", data.as_str()), ("wide", wide)] {
+            let binary = sleeper(more);
+            let hash = hash_of(&binary);
+            index.push_str(&format!(
+                "- {{ name: {name}, kind: process.wasm, fs: app:texts, path: /{name}.wasm, hash: '{hash}', method: sleep }}\n"
+            ));
+            fs::write(app.path().join(format!("{name}.wasm")), binary).expect("a file");
+        }
+        fs::write(app.path().join("_index.yaml"), guest_index(&index)).expect("a file");
+        let clock = Clock::manual();
+        let builder = Runtime::builder().load(app.path()).cache(false).clock(clock.clone());
+        let runtime = builder.max_processes(max_processes).build();
+        Self { runtime: runtime.unwrap_or_else(|error| panic!("{error:?}")), clock, _app: app }
+    }
+
+    fn start(kind: &str, host: &str) -> Start {
+        let id = |name: &str| format!("app:{name}").parse().expect("an ID");
+        let input = if kind == "component" { vec![Payload::Int(1000), Payload::Int(3)] } else { Vec::new() };
+        Start::new(id(kind), id(host)).input(input)
+    }
+
+    fn spawn(&self, kind: &str, host: &str) -> Result<ProcessHandle, SpawnError> {
+        self.runtime.manager().spawn(Self::start(kind, host))
+    }
+
+    fn live(&self) -> u64 {
+        self.runtime.ceiling().live()
+    }
+
+    /// Moves the clock until this many have ended, and all of them well.
+    fn wake(&self, processes: &[ProcessHandle]) {
+        until("all return", || {
+            self.clock.advance(Duration::from_secs(1)).expect("a manual clock");
+            processes.iter().all(|process| process.exit().is_some())
+        });
+        for process in processes {
+            assert_eq!(process.exit(), Some(Exit::Returned(Payload::Int(3))));
+        }
+    }
+}
+
+#[test]
+fn threads_fill_a_small_ceiling_to_the_last_process() {
+    const CEILING: usize = 50;
+    let sleepers = Sleepers::new(CEILING as u64);
+    // Several threads, two hosts, every kind of guest, until nobody gets in.
+    let fill = |thread: usize| {
+        let (kind, host) = (KINDS[thread % KINDS.len()], ["processes", "other"][thread % 2]);
+        let mut mine = Vec::new();
+        loop {
+            match sleepers.spawn(kind, host) {
+                Ok(process) => mine.push(process),
+                Err(refused) => return (mine, refused),
+            }
+        }
+    };
+    let filled: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6).map(|thread| scope.spawn(move || fill(thread))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    for (_, refused) in &filled {
+        let SpawnError::Busy { bound, allowed, live, .. } = refused else { panic!("{refused}") };
+        assert_eq!((*bound, *allowed, *live), ("max_processes of the runtime", CEILING, CEILING));
+        assert!(refused.to_string().contains("RuntimeBuilder::max_processes"), "{refused}");
+    }
+    let first: Vec<_> = filled.into_iter().flat_map(|(mine, _)| mine).collect();
+    assert_eq!((first.len(), sleepers.live()), (CEILING, CEILING as u64));
+    until("all sleep", || first.iter().all(|process| process.state() == State::Blocked));
+    // Those that wait get in as others end, and never more than there is room for.
+    let over = AtomicBool::new(false);
+    let waiting = |thread: usize| {
+        let start = || Sleepers::start(KINDS[thread % KINDS.len()], ["processes", "other"][thread % 2]);
+        let spawn = || {
+            let spawned = sleepers.runtime.manager().spawn_within(start(), PATIENCE).expect("room");
+            over.fetch_or(sleepers.live() > CEILING as u64, Ordering::Relaxed);
+            spawned
+        };
+        (0..25).map(|_| spawn()).collect::<Vec<_>>()
+    };
+    let later: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6).map(|thread| scope.spawn(move || waiting(thread))).collect();
+        sleepers.wake(&first);
+        until("all have got in", || {
+            sleepers.clock.advance(Duration::from_secs(1)).expect("a manual clock");
+            threads.iter().all(std::thread::ScopedJoinHandle::is_finished)
+        });
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    sleepers.wake(&later);
+    assert_eq!((later.len(), sleepers.live(), over.into_inner()), (150, 0, false));
+}
+
+#[test]
+fn the_lower_of_host_and_runtime_is_the_bound() {
+    let sleepers = Sleepers::new(0);
+    let probed = sleepers.runtime.ceiling().bounds();
+    assert!(!probed.is_empty() && probed.iter().all(|bound| bound.room() > 0), "{probed:?}");
+    let bounded = Sleepers::new(7);
+    assert_eq!(bounded.runtime.ceiling().bounds().len(), probed.len() + 1, "the machine bounds as before");
+}
+
+/// This program again, as the test of that name, with an environment that makes it run.
+fn program(mode: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command
+        .args(["--ignored", "--exact", "ceiling::the_program_at_its_ceiling", "--nocapture"])
+        .env("WIPPY_TEST_CEILING", mode)
+        .stdin(Stdio::null());
+    command
+}
+
+#[track_caller]
+fn run(mode: &str) {
+    let said = Said::of(program(mode).output().expect("the program starts"));
+    eprint!("{}", said.stdout);
+    assert!(said.code == Some(0) && said.stdout.contains("the end\n"), "{mode}: {}", said.golden());
+}
+
+#[test]
+fn address_space_is_a_ceiling_too() {
+    run("address space");
+}
+
+#[test]
+fn the_machines_ceiling_is_reached_and_left() {
+    if std::env::var("WIPPY_TEST_SIZE").is_ok_and(|size| size == "long") {
+        run("memory mappings");
+    }
+}
+
+/// Address space of the program that has little of it, in bytes.
+const LITTLE: u64 = 64 << 30;
+
+/// No test: fills the ceiling of its own program with each kind of process.
+#[test]
+#[ignore = "run as a program by another test"]
+fn the_program_at_its_ceiling() {
+    let Ok(mode) = std::env::var("WIPPY_TEST_CEILING") else { return };
+    if mode == "address space" {
+        let maximum = getrlimit(SystemLimit::As).maximum;
+        setrlimit(SystemLimit::As, Rlimit { current: Some(LITTLE), maximum }).expect("a lower limit");
+    }
+    let sleepers = Sleepers::new(0);
+    for kind in KINDS {
+        fill_and_leave(&sleepers, kind, &mode);
+    }
+    println!("the end");
+}
+
+fn fill_and_leave(sleepers: &Sleepers, kind: &str, bound: &str) {
+    let (mappings, resident) = (mappings(), resident_kib());
+    let mut processes = Vec::new();
+    let refused = loop {
+        match sleepers.spawn(kind, "processes") {
+            Ok(process) => processes.push(process),
+            Err(refused) => break refused,
+        }
+    };
+    println!("{kind}: {refused}");
+    let SpawnError::Busy { bound: found, allowed, live, .. } = &refused else { panic!("{refused}") };
+    assert_eq!((*found, *allowed, *live), (bound, processes.len(), processes.len()));
+    assert!(processes.len() >= 3, "{refused}");
+    until("all sleep or have ended", || {
+        processes.iter().all(|process| process.state() == State::Blocked || process.exit().is_some())
+    });
+    let ended: Vec<_> = processes.iter().filter_map(ProcessHandle::exit).take(3).collect();
+    assert!(ended.is_empty(), "whoever is let in can run: {ended:?}");
+    // The host has room to work: threads, with stacks and arenas, and buffers that are mapped.
+    let buffers = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..32).map(|_| scope.spawn(|| vec![1_u8; 1 << 20])).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread")).collect::<Vec<_>>()
+    });
+    assert_eq!(buffers.len(), 32);
+    drop(buffers);
+    let count = processes.len();
+    println!(
+        "{kind}: {count} processes, {} mappings in all, {:.2} a process, {:.1} KiB resident a process",
+        self::mappings(),
+        self::mappings().saturating_sub(mappings) as f64 / count as f64,
+        resident_kib().saturating_sub(resident) as f64 / count as f64,
+    );
+    // One leaves, one comes in, and no second.
+    processes[0].terminate();
+    assert_eq!(processes.remove(0).wait(), Exit::Terminated);
+    processes.push(sleepers.spawn(kind, "other").expect("room for one"));
+    assert!(matches!(sleepers.spawn(kind, "other"), Err(SpawnError::Busy { .. })));
+    sleepers.wake(&processes);
+    assert_eq!(sleepers.live(), 0);
+    let again: Vec<_> = (0..3).map(|_| sleepers.spawn(kind, "other").expect("room")).collect();
+    sleepers.wake(&again);
+}
+
+/// The memory mappings of this program.
+fn mappings() -> usize {
+    fs::read_to_string("/proc/self/maps").expect("Linux").lines().count()
+}
+
+/// The memory of this program that is in use, in KiB.
+fn resident_kib() -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux");
+    line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
+}
+
+#[test]
+fn where_nothing_fits_the_program_says_so() {
+    // 5 GiB of address space are less than one memory, the program and its reserve.
+    let run = format!(
+        "ulimit -v 4700000; exec '{}' -C '{}' run greet World",
+        env!("CARGO_BIN_EXE_wippy"),
+        fixture("apps/hello").display()
+    );
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let output = Command::new("sh").args(["-c", &run]).env("XDG_CACHE_HOME", cache).output().expect("a shell");
+    let said = Said::of(output);
+    assert_eq!((said.code, said.stdout.as_str()), (Some(1), ""), "{}", said.golden());
+    assert_eq!(
+        said.stderr,
+        "error: no process like this fits here: the bound is address space, and what raises it is: ulimit -v unlimited\n"
+    );
+}
