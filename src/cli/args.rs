@@ -93,6 +93,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Reports every problem of the application; runs nothing
     Check(CheckArgs),
+    /// Shows what this machine has and how many processes it can hold
+    Doctor(DoctorArgs),
     /// Prints the `hash:` line of files
     Hash(HashArgs),
     /// Makes a new application that runs
@@ -148,6 +150,14 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) strict: bool,
     /// As a JSON object with `errors`, `warnings` and `diagnostics`
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Also names the setting that raises each bound, and the engines of the application, if there is one.
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// As a JSON object
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -17,6 +17,7 @@ mod args;
 mod check;
 mod completions;
 mod descriptors;
+mod doctor;
 mod exit;
 mod hash;
 mod init;
@@ -53,6 +54,7 @@ fn run(argv: Vec<OsString>) -> u8 {
     let done: Result<u8, CommandError> = match &cli.command {
         Command::Run(args) => run::run(args, global, terminal),
         Command::Check(args) => check::run(args, global, terminal),
+        Command::Doctor(args) => doctor::run(args, global, terminal),
         Command::Hash(args) => hash::run(args, terminal),
         Command::Init(args) => init::run(args, terminal),
         Command::Completions(args) => completions::run(args, terminal),

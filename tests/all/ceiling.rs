@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource as SystemLimit, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 use wippy::Runtime;
 use wippy::process::{Exit, Payload, ProcessHandle, SpawnError, Start, State};
 use wippy::reactor::Clock;
 
-use super::support::{Said, fixture, guest_index, hash_of};
+use super::support::{Said, app, fixture, guest_app, guest_index, hash_of};
 
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -209,7 +210,7 @@ fn the_program_at_its_ceiling() {
 }
 
 fn fill_and_leave(sleepers: &Sleepers, kind: &str, bound: &str) {
-    let (mappings, resident) = (mappings(), resident_kib());
+    let (mappings, resident, tables) = (mappings(), kib("VmRSS:"), kib("VmPTE:"));
     let mut processes = Vec::new();
     let refused = loop {
         match sleepers.spawn(kind, "processes") {
@@ -235,10 +236,11 @@ fn fill_and_leave(sleepers: &Sleepers, kind: &str, bound: &str) {
     drop(buffers);
     let count = processes.len();
     println!(
-        "{kind}: {count} processes, {} mappings in all, {:.2} a process, {:.1} KiB resident a process",
+        "{kind}: {count} processes, {} mappings in all; each has {:.2}, {:.1} KiB resident and {:.1} KiB of page tables",
         self::mappings(),
         self::mappings().saturating_sub(mappings) as f64 / count as f64,
-        resident_kib().saturating_sub(resident) as f64 / count as f64,
+        kib("VmRSS:").saturating_sub(resident) as f64 / count as f64,
+        kib("VmPTE:").saturating_sub(tables) as f64 / count as f64,
     );
     // One leaves, one comes in, and no second.
     processes[0].terminate();
@@ -256,10 +258,10 @@ fn mappings() -> usize {
     fs::read_to_string("/proc/self/maps").expect("Linux").lines().count()
 }
 
-/// The memory of this program that is in use, in KiB.
-fn resident_kib() -> usize {
+/// What the system says of the memory of this program, in KiB.
+fn kib(name: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux");
+    let line = status.lines().find(|line| line.starts_with(name)).expect("Linux");
     line.split_whitespace().nth(1).expect("a number").parse().expect("a number")
 }
 
@@ -279,4 +281,70 @@ fn where_nothing_fits_the_program_says_so() {
         said.stderr,
         "error: no process like this fits here: the bound is address space, and what raises it is: ulimit -v unlimited\n"
     );
+}
+
+/// What `wippy doctor` says of an application, with little address space.
+fn doctor(app: &std::path::Path, words: &str) -> Said {
+    let run = format!("ulimit -v 70000000; exec '{}' doctor {words}", env!("CARGO_BIN_EXE_wippy"));
+    let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    let mut command = Command::new("sh");
+    command.args(["-c", &run]).current_dir(app).env("XDG_CACHE_HOME", cache);
+    Said::of(command.output().expect("a shell"))
+}
+
+#[test]
+fn the_doctor_tells_the_ceiling_and_what_raises_it() {
+    let entries = ["", "max_fuel: 5", "max_stack: 3MiB"].map(|limits| {
+        format!(
+            "- {{ kind: process.wasm, guest: math, method: add, limits: {{ {limits} }}, name: l{} }}\n",
+            limits.len()
+        )
+    });
+    let app = guest_app(&entries.concat());
+    let said = doctor(app.path(), "--json");
+    assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.golden());
+    let report: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(keys(&report), "allocator application bounds cache ceiling cores descriptors kernel tick_ms workers");
+    for bound in report["bounds"].as_array().expect("a list") {
+        assert_eq!(keys(bound), "in_use large limit name raise reserved small unit");
+        assert!(!bound["raise"].as_str().expect("a text").is_empty(), "{bound}");
+    }
+    for size in ["small", "large"] {
+        let ceiling = &report["ceiling"][size];
+        let least = report["bounds"].as_array().expect("a list").iter().filter_map(|bound| bound[size].as_u64()).min();
+        assert_eq!((ceiling["processes"].as_u64(), least.is_some_and(|least| least < 20)), (least, true), "{ceiling}");
+        assert_eq!((&ceiling["bound"], &ceiling["raise"]), (&json!("address space"), &json!("ulimit -v unlimited")));
+    }
+    let engine = |stack: u64, fuel: bool| json!({ "stack": stack << 20, "image": "copied", "fuel": fuel });
+    let engines = report["application"]["engines"].as_array().expect("a list");
+    for expected in [engine(1, false), engine(1, true), engine(4, false)] {
+        assert!(engines.contains(&expected), "{expected} in {engines:?}");
+    }
+    assert_eq!(engines.len(), 3, "{engines:?}");
+}
+
+#[test]
+fn the_doctor_speaks_in_aligned_columns_whatever_the_application() {
+    let text = |files: &[(&str, &str)]| {
+        let said = doctor(app(files).path(), "");
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.golden());
+        said.stdout
+    };
+    let none = text(&[]);
+    let heads: Vec<_> = none.lines().filter(|line| line.starts_with(|c: char| c.is_alphabetic())).collect();
+    assert_eq!(heads, ["Machine", "What bounds the number of processes", "Ceiling", "Application"]);
+    assert!(none.ends_with("\nApplication\n  none in `.`\n"), "{none}");
+    assert!(none.contains(" of a large binary (4 MiB), by address space\n"), "{none}");
+    let mut rows = none.lines().skip_while(|line| !line.contains("raised by")).take_while(|line| !line.is_empty());
+    let column = rows.next().and_then(|head| head.find("raised by")).expect("a table");
+    let rows: Vec<_> = rows.collect();
+    assert!(rows.len() >= 3, "{none}");
+    for row in rows {
+        let (numbers, raise) = row.split_at(column);
+        assert!(numbers.ends_with("  ") && !numbers.ends_with("   ") && !raise.starts_with(' '), "{row}");
+    }
+    let broken =
+        text(&[("_index.yaml", "version: '1.0'\nnamespace: app\nentries:\n- { name: t, kind: terminal.hots }\n")]);
+    assert!(broken.contains("1 error: `wippy check` tells more"), "{broken}");
 }

@@ -152,6 +152,7 @@ const OPTIONS: &[(&str, &str, Seen)] = &[
     ("ListArgs", "json", By("a_list_as_json")),
     ("CheckArgs", "strict", By("warnings_are_told_once_unless_silence_is_wanted")),
     ("CheckArgs", "json", By("broken_applications_are_told_what_is_wrong")),
+    ("DoctorArgs", "json", By("the_doctor_tells_the_ceiling_and_what_raises_it")),
     ("HashArgs", "files", By("hashes_are_lines_to_paste")),
     ("InitArgs", "dir", By("a_new_application_runs")),
     ("CompletionsArgs", "shell", By("completions_name_the_commands")),
@@ -234,6 +235,7 @@ fn every_option_is_observed() {
 #[test]
 fn every_named_test_exists() {
     let files = [
+        "ceiling",
         "cli",
         "fields/entries",
         "fields/imports",
