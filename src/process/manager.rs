@@ -202,13 +202,13 @@ impl Manager {
     /// Starts a process: its arguments are checked now, its first step happens on a worker of the host.
     ///
     /// # Errors
-    /// See [`SpawnError`]; at a bound of the host [`SpawnError::Busy`], at once.
+    /// See [`SpawnError`]; at a bound of the host or of the runtime [`SpawnError::Busy`], at once.
     pub fn spawn(&self, start: Start) -> Result<ProcessHandle, SpawnError> {
         self.spawn_by(start, None)
     }
 
-    /// [`Manager::spawn`], which waits for room when the host is at a bound, as long as `timeout`. On a worker it does not
-    /// wait: whoever would make room may need this very thread.
+    /// [`Manager::spawn`], which waits for room when the host or the runtime is at a bound, as long as `timeout`. On a worker
+    /// it does not wait: whoever would make room may need this very thread. Nor does it for what would not fit alone.
     ///
     /// # Errors
     /// See [`SpawnError`].

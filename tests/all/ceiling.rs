@@ -40,6 +40,38 @@ fn sleeper(more: &str) -> Vec<u8> {
     wat::parse_str(text).expect("a sound guest")
 }
 
+/// Tables of a greedy guest.
+const GREED: usize = 60;
+
+/// A core module that lets its memory and its tables grow as far as it may, sleeps a second and returns how many tables came
+/// to the size from which on the allocator maps them.
+fn greedy() -> Vec<u8> {
+    let tables: String = (0..GREED).map(|at| format!("(table $t{at} 1 funcref)\n")).collect();
+    let grow = |at| {
+        format!(
+            "(local.set $grown (i32.add (local.get $grown)
+                (i32.ne (i32.const -1) (table.grow $t{at} (ref.null func) (i32.const 16400)))))\n"
+        )
+    };
+    let grow: String = (0..GREED).map(grow).collect();
+    let text = format!(
+        r#"(module
+            (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 0)
+            {tables}
+            (func (export "sleep") (result i32) (local $grown i32)
+                (loop $again
+                    (drop (memory.grow (i32.const 1)))
+                    (br_if $again (i32.lt_u (memory.size) (i32.const 50))))
+                {grow}
+                (i32.store (i32.const 16) (i32.const 1))
+                (i64.store (i32.const 24) (i64.const 1000000000))
+                (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))
+                (local.get $grown)))"#
+    );
+    wat::parse_str(text).expect("a sound guest")
+}
+
 /// Sleepers of every kind that takes mappings of its own, and two hosts.
 struct Sleepers {
     runtime: Runtime,
@@ -60,8 +92,7 @@ impl Sleepers {
              - { name: texts, kind: fs.directory, directory: . }\n\
              - { name: component, kind: process.wasm, guest: sleeper, method: sleep-many, imports: [wasi:clocks, wasi:poll] }\n",
         );
-        for (name, more) in [("large", data.as_str()), ("wide", wide)] {
-            let binary = sleeper(more);
+        for (name, binary) in [("large", sleeper(&data)), ("wide", sleeper(wide)), ("greedy", greedy())] {
             let hash = hash_of(&binary);
             index.push_str(&format!(
                 "- {{ name: {name}, kind: process.wasm, fs: app:texts, path: /{name}.wasm, hash: '{hash}', method: sleep }}\n"
@@ -206,7 +237,36 @@ fn the_program_at_its_ceiling() {
     for kind in KINDS {
         fill_and_leave(&sleepers, kind, &mode);
     }
+    if mode == "memory mappings" {
+        grow_at_the_ceiling(&sleepers);
+    }
     println!("the end");
+}
+
+/// Guests that grow what they have when the machine has nothing left but 200 mappings: they get these and no more.
+fn grow_at_the_ceiling(sleepers: &Sleepers) {
+    const LEFT: usize = 200;
+    const GREEDY: usize = 20;
+    const MAPPINGS: usize = 5;
+    let mut processes: Vec<_> = std::iter::from_fn(|| sleepers.spawn("component", "processes").ok()).collect();
+    until("all sleep", || processes.iter().all(|process| process.state() == State::Blocked));
+    for process in processes.drain(..LEFT / MAPPINGS + GREEDY) {
+        process.terminate();
+        assert_eq!(process.wait(), Exit::Terminated);
+    }
+    let greedy: Vec<_> = (0..GREEDY).map(|_| sleepers.spawn("greedy", "other").expect("room")).collect();
+    until("all have grown", || greedy.iter().all(|process| process.state() == State::Blocked));
+    println!("greedy: {} mappings in all", mappings());
+    assert!(sleepers.spawn("component", "processes").is_err(), "nothing is left");
+    sleepers.wake(&processes);
+    let grown = greedy.iter().map(|process| match process.wait() {
+        Exit::Returned(Payload::Int(grown)) => usize::try_from(grown).expect("a number of tables"),
+        other => panic!("{other:?}"),
+    });
+    let grown: Vec<_> = grown.collect();
+    println!("greedy: {grown:?} of {GREED} tables");
+    let left = grown.iter().sum::<usize>();
+    assert!((LEFT..LEFT + MAPPINGS).contains(&left), "what was left, and what is left of a ceiling: {left}");
 }
 
 fn fill_and_leave(sleepers: &Sleepers, kind: &str, bound: &str) {
