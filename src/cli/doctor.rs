@@ -60,7 +60,8 @@ fn as_text(survey: &Survey, app: &str, colors: bool) -> String {
         let size = Bytes(binary as u64);
         let _ = match survey.ceiling.processes(footprint) {
             Some((count, bound)) => {
-                writeln!(text, "  {count} processes of a {name} binary ({size}), by {}", bound.resource.name())
+                let processes = if count == 1 { "process" } else { "processes" };
+                writeln!(text, "  {count} {processes} of a {name} binary ({size}), by {}", bound.resource.name())
             }
             None => writeln!(text, "  none is known for a {name} binary ({size})"),
         };
