@@ -25,7 +25,7 @@ pub use crate::wasm::{EngineClass, Progress};
 pub use machine::{Descriptors, Machine};
 pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
 
-/// The period of the ticker: the length of a slice.
+/// The period of the ticker when [`RuntimeBuilder::tick`] says no other: the length of a slice.
 pub const TICK: Duration = Duration::from_millis(1);
 
 /// The number of the first process of a runtime.
@@ -34,13 +34,15 @@ const FIRST_PROCESS: u64 = 1;
 /// What a [`Runtime`] is made of; see [`Runtime::builder`].
 ///
 /// Defaults: the application in the current folder, compiled code cached on disk, the real clock, as many workers a host
-/// as its entry says, names of the network looked up by the system, a blocking pool of its own, steps that nobody observes.
+/// as its entry says, a tick of [`TICK`], names of the network looked up by the system, a blocking pool of its own, steps
+/// that nobody observes.
 #[derive(Clone)]
 pub struct RuntimeBuilder {
     application: Application,
     engine: EngineOptions,
     clock: Clock,
     workers: Option<usize>,
+    tick: Duration,
     progress: Option<Arc<dyn Progress>>,
     resolver: Arc<dyn Resolver>,
     blocking: Option<BlockingPool>,
@@ -113,6 +115,24 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers.max(1));
+        self
+    }
+
+    /// The period of the ticker, which is the length of a slice: how long a guest computes on while others wait. Shorter ones
+    /// make those who wait wait less and cost more switches. At least 50 µs: what is below counts as that. A manual clock
+    /// ticks when it is moved, whatever is said here.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wippy::Runtime;
+    ///
+    /// let builder = Runtime::builder().load("fixtures/apps/mission").tick(Duration::from_micros(200));
+    /// # builder.build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn tick(mut self, period: Duration) -> Self {
+        self.tick = period;
         self
     }
 
@@ -250,6 +270,7 @@ impl RuntimeBuilder {
         let plan = HostPlan {
             clock: self.clock,
             workers: self.workers,
+            tick: self.tick,
             blocking: self.blocking.unwrap_or_else(|| BlockingPool::new(BlockingConfig::default())),
             observer: self.observer,
             max_processes: self.max_processes,
@@ -262,6 +283,7 @@ impl RuntimeBuilder {
 struct HostPlan {
     clock: Clock,
     workers: Option<usize>,
+    tick: Duration,
     blocking: BlockingPool,
     observer: Option<Arc<dyn StepObserver>>,
     max_processes: u64,
@@ -278,7 +300,7 @@ impl HostPlan {
     /// The ticker: a thread for the real clock, and advances of a manual one.
     fn ticker(&self) -> io::Result<Ticker> {
         if !self.clock.is_manual() {
-            return Ticker::start(TICK);
+            return Ticker::start(self.tick);
         }
         let ticker = Ticker::manual();
         let ticking = ticker.clone();
@@ -354,6 +376,7 @@ impl Runtime {
             engine: EngineOptions::default(),
             clock: Clock::real(),
             workers: None,
+            tick: TICK,
             progress: None,
             resolver: Arc::new(SystemResolver::default()),
             blocking: None,

@@ -177,6 +177,23 @@ fn the_real_clock_does_the_same() {
 }
 
 #[test]
+fn a_slice_is_as_long_as_the_tick_that_was_asked_for() {
+    const PERIOD: Duration = Duration::from_millis(30);
+    const SLICES: u32 = 6;
+    let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/apps/scheduling");
+    let runtime = Runtime::builder().load(app).cache(false).tick(PERIOD).build().expect("a sound app");
+    let begin = Instant::now();
+    let pair = [(); 2].map(|()| {
+        let start = Start::new("sched:spin".parse().unwrap(), "sched:one".parse().unwrap());
+        runtime.manager().spawn(start).unwrap()
+    });
+    let slices = || pair.iter().map(|process| process.usage().preemptions()).sum::<u64>();
+    World::until("slices end", || slices() >= u64::from(SLICES));
+    // A slow machine makes slices longer, never shorter: each ends at a tick. The first one may begin in mid-period.
+    assert!(begin.elapsed() >= (SLICES - 1) * PERIOD, "{:?}", begin.elapsed());
+}
+
+#[test]
 fn a_shutdown_under_a_clock_that_stands_still_ends_what_computes() {
     let world = World::new();
     let spinners: Vec<_> = (0..3).map(|_| world.spawn("two", "spin", &[])).collect();
