@@ -9,6 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 use wippy::Runtime;
 use wippy::process::{Exit, FailureKind, Payload, ProcessHandle, State};
 use wippy::reactor::Clock;
@@ -38,6 +39,7 @@ const TESTED: &[(&str, &[&str])] = &[
             "a_component_of_another_toolchain_says_what_it_could_not_fetch",
         ],
     ),
+    ("kernels", &["kernels_compute_what_they_say"]),
     ("math", &["a_core_module_computes_without_a_word_about_types"]),
     ("net", &["the_documents_are_followed_in_both_families", "datagrams_come_back_both_ways"]),
     ("probe", &["streams_keep_every_promise", "a_component_is_told_which_streams_are_terminals"]),
@@ -334,6 +336,41 @@ fn a_core_module_computes_without_a_word_about_types() {
         "{}",
         said.stderr
     );
+}
+
+#[test]
+fn kernels_compute_what_they_say() {
+    let house = House::new(
+        "- { name: sha256, kind: process.wasm, guest: kernels, method: sha256 }
+         - { name: matrix, kind: process.wasm, guest: kernels, method: matrix, limits: { max_fuel: 1_000_000_000 } }
+         - { name: interpret, kind: process.wasm, guest: kernels, method: interpret }",
+    );
+    let run = |entry, argument: u64| match house.run(entry, &[&argument.to_string()]) {
+        Exit::Returned(value) => value.as_i64().expect("a number").cast_unsigned(),
+        other => panic!("{entry}({argument}): {other:?}"),
+    };
+    let mut hash = [0; 32];
+    for rounds in 0..=3 {
+        let first = u64::from_be_bytes(hash[..8].try_into().expect("eight bytes"));
+        assert_eq!(run("sha256", rounds), first, "{rounds} rounds");
+        hash = Sha256::digest(hash).into();
+    }
+    for size in [0, 1, 7, 40] {
+        let element = |i: u64, j: u64| (0..size).map(|k| (i + 2 * k) % 7 * ((3 * k + j) % 5)).sum::<u64>();
+        let row = |i: u64| (0..size).map(|j| element(i, j) * (1 + (i + j) % 7)).sum::<u64>();
+        assert_eq!(run("matrix", size), (0..size).map(row).sum::<u64>(), "{size} rows");
+    }
+    let steps = |start: u64| {
+        let next = |number: &u64| match number {
+            1 => None,
+            even if even % 2 == 0 => Some(even / 2),
+            odd => Some(3 * odd + 1),
+        };
+        std::iter::successors(Some(start), next).count() as u64 - 1
+    };
+    for limit in [0, 1, 2, 30] {
+        assert_eq!(run("interpret", limit), (1..=limit).map(steps).sum::<u64>(), "up to {limit}");
+    }
 }
 
 #[test]
