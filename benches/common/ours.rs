@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use wippy::Runtime;
 use wippy::process::{Exit, Payload, ProcessHandle};
@@ -10,13 +11,13 @@ use crate::WORKERS;
 
 /// A runtime with one host, as a program would have it that loads this application.
 pub(crate) struct Ours {
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     _app: tempfile::TempDir,
 }
 
 impl Ours {
     /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary.
-    pub(crate) fn new(entries: &str) -> Ours {
+    pub(crate) fn new(entries: &str, tick: Duration) -> Ours {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests");
         let sums = std::fs::read_to_string(guests.join("SHA256SUMS")).expect("the recorded hashes");
         let mut index = format!(
@@ -41,7 +42,7 @@ impl Ours {
         }
         let app = tempfile::tempdir().expect("a folder");
         std::fs::write(app.path().join("_index.yaml"), index).expect("a file");
-        let built = Runtime::builder().load(app.path()).build();
+        let built = Runtime::builder().load(app.path()).tick(tick).build();
         let runtime = built.unwrap_or_else(|error| panic!("a sound application: {error:?}"));
         Ours { runtime, _app: app }
     }

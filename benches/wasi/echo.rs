@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use criterion::Throughput;
 use wippy::process::Payload;
+use wippy::runtime::TICK;
 
-use crate::case::{Case, OURS, PEER, Side};
+use crate::case::{Case, Side};
 use crate::ours::{Ours, result};
 use crate::peer::Peer;
 use crate::servers::Servers;
+use crate::sizes::{OURS, PEER};
 
 const BYTES: u32 = 64;
 
@@ -25,7 +27,7 @@ fn shared(iterations: u64, guests: u64, run: impl FnOnce(u32)) -> Duration {
 pub(crate) fn case(guests: u64) -> Case {
     let servers = std::rc::Rc::new(Servers::start());
     let (port, kept) = (servers.echo, servers.clone());
-    let ours = Ours::new("- { name: echo, guest: net, method: echo-client, imports: [wasi:sockets, wasi:io] }");
+    let ours = Ours::new("- { name: echo, guest: net, method: echo-client, imports: [wasi:sockets, wasi:io] }", TICK);
     let ours = Side::new(OURS, move |iterations| {
         let _kept = &kept;
         shared(iterations, guests, |rounds| {

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use criterion::Throughput;
 use wasmtime_wasi::FsPerms;
 use wippy::process::Payload;
+use wippy::runtime::TICK;
 
-use crate::case::{Case, OURS, PEER, Side};
+use crate::case::{Case, Side};
 use crate::ours::{Ours, result};
 use crate::peer::Peer;
+use crate::sizes::{OURS, PEER};
 
 /// A case whose guest carries out `script` in a folder that holds `content` as `large`, and answers its last line with
 /// `answer`.
@@ -31,11 +33,12 @@ fn case(bytes: u64, content: Option<u8>, script: Vec<String>, answer: &str) -> C
 
     let data = tempfile::tempdir().expect("a folder");
     folder(data.path());
-    let ours = Ours::new(&format!(
+    let entries = format!(
         "- {{ name: data, kind: fs.directory, directory: '{}' }}
          - {{ name: files, guest: files, method: run, imports: [wasi:filesystem, wasi:io], wasi: {{ mounts: [{{ fs: app:data, guest: /data }}] }} }}",
         data.path().display()
-    ));
+    );
+    let ours = Ours::new(&entries, TICK);
     let input = Payload::List(script.iter().cloned().map(Payload::String).collect());
     let expected = Payload::List(answers.iter().cloned().map(Payload::String).collect());
     let ours = Side::new(OURS, move |iterations| {

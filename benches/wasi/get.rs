@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use criterion::Throughput;
 use wippy::process::Payload;
+use wippy::runtime::TICK;
 
-use crate::case::{Case, OURS, PEER, Side};
+use crate::case::{Case, Side};
 use crate::ours::{Ours, result};
 use crate::peer::Peer;
 use crate::servers::{ANSWER, Servers};
+use crate::sizes::{OURS, PEER};
 
 /// Guests in flight.
 const IN_FLIGHT: usize = 32;
@@ -46,11 +48,12 @@ pub(crate) fn case(server: Server) -> Case {
     };
     let url = format!("http://127.0.0.1:{}/{path}", servers.http);
     let kept = servers.clone();
-    let ours = Ours::new(&format!(
+    let entries = format!(
         "- {{ name: settings, kind: env.storage.static, values: {{ API_URL: '{url}' }} }}
          - {{ name: url, kind: env.variable, storage: app:settings, variable: API_URL }}
          - {{ name: get, guest: http-worker, method: run, imports: [wasi:io, wasi:cli, wasi:http], wasi: {{ env: [{{ id: app:url, name: API_URL }}] }} }}"
-    ));
+    );
+    let ours = Ours::new(&entries, TICK);
     let ours = Side::new(OURS, move |iterations| {
         let _kept = &kept;
         let start = || ours.spawn("get", [Payload::Nil; 0]);

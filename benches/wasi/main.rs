@@ -9,22 +9,38 @@
 //! `WIPPY_BENCH_ROUNDS=9 cargo bench --bench wasi [FILTER]` measures the sides in turns and prints the median of each and
 //! their ratio, which is what to quote. `--quick` and `--test` make everything small; the names carry the sizes.
 
+#[path = "../common/asked.rs"]
+mod asked;
+#[path = "../common/case.rs"]
 mod case;
 mod echo;
+#[path = "../common/epochs.rs"]
+mod epochs;
 mod files;
 mod get;
+#[path = "../common/ours.rs"]
 mod ours;
 mod peer;
 mod servers;
+mod sizes;
 mod sleepers;
 mod timers;
+#[path = "../common/turns.rs"]
+mod turns;
+
+use std::time::Duration;
 
 use criterion::Criterion;
 
-use case::{Case, Sizes};
+use asked::Asked;
+use case::Case;
+use sizes::{OURS, PEER, Sizes};
 
 /// Workers of each side.
 pub(crate) const WORKERS: usize = 2;
+
+/// About how long a turn lasts.
+const TURN: Duration = Duration::from_millis(700);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,16 +62,16 @@ fn main() {
     cases.push(("http get, kept alive".into(), Box::new(|| get::case(get::Server::KeepsAlive))));
     cases.push(("http get, closed by the server".into(), Box::new(|| get::case(get::Server::Closes))));
 
-    if let Some(rounds) = std::env::var("WIPPY_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()) {
-        let filter = arguments.iter().find(|argument| !argument.starts_with("--")).map_or("", String::as_str);
-        for (name, case) in cases.iter().filter(|(name, _)| name.contains(filter)) {
-            case().in_turns(name, rounds);
+    let asked = Asked::read();
+    if let Some(rounds) = asked.rounds {
+        for (name, case) in cases.iter().filter(|(name, _)| name.contains(&asked.filter)) {
+            case().in_turns(name, rounds, TURN, 1);
         }
         return;
     }
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     for (name, case) in &cases {
-        case::measure(&mut criterion, name, case);
+        case::measure(&mut criterion, &format!("wasi/{name}"), &[OURS, PEER], case);
     }
     criterion.final_summary();
 }

@@ -8,10 +8,7 @@
 use std::future::poll_fn;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
@@ -24,11 +21,10 @@ use wasmtime_wasi::p2::bindings::LinkOptions;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wippy::runtime::TICK;
 
 use crate::WORKERS;
-
-/// The period of our ticker.
-const TICK: Duration = Duration::from_millis(1);
+use crate::epochs::Epochs;
 
 /// What the default handler allows for each part of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
@@ -37,8 +33,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) struct Peer {
     pub(crate) tokio: tokio::runtime::Runtime,
     engine: Engine,
-    ticking: Arc<AtomicBool>,
-    ticker: Option<JoinHandle<()>>,
+    epochs: Epochs,
 }
 
 /// A component that is linked, and which of its functions is called.
@@ -89,33 +84,13 @@ impl Peer {
             .enable_all()
             .build()
             .expect("a runtime");
-        let ticking = Arc::new(AtomicBool::new(false));
-        let ticker = std::thread::spawn({
-            let (engine, ticking) = (engine.weak(), ticking.clone());
-            move || {
-                while let Some(engine) = engine.upgrade() {
-                    if ticking.load(Ordering::Relaxed) {
-                        engine.increment_epoch();
-                        std::thread::sleep(TICK);
-                    } else {
-                        drop(engine);
-                        std::thread::park_timeout(Duration::from_millis(100));
-                    }
-                }
-            }
-        });
-        Peer { tokio, engine, ticking, ticker: Some(ticker) }
+        let epochs = Epochs::new(&engine, TICK);
+        Peer { tokio, engine, epochs }
     }
 
     /// Does something while the epoch moves; at other times it stands still, so that the other side has the machine.
     pub(crate) fn awake<R>(&self, work: impl FnOnce() -> R) -> R {
-        self.ticking.store(true, Ordering::Relaxed);
-        if let Some(ticker) = &self.ticker {
-            ticker.thread().unpark();
-        }
-        let result = work();
-        self.ticking.store(false, Ordering::Relaxed);
-        result
+        self.epochs.awake(work)
     }
 
     pub(crate) fn load(&self, guest: &str, function: &str) -> Guest {
@@ -161,13 +136,6 @@ impl Peer {
     /// Waits for a guest.
     pub(crate) fn wait<R>(&self, guest: tokio::task::JoinHandle<R>) -> R {
         self.tokio.block_on(guest).expect("a task that does not panic")
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        // The ticker ends with the engine, which guests and their tasks hold as well.
-        self.ticker = None;
     }
 }
 

@@ -18,10 +18,12 @@ use std::time::{Duration, Instant};
 use criterion::Throughput;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wippy::process::Payload;
+use wippy::runtime::TICK;
 
-use crate::case::{Case, OURS, PEER, Side};
+use crate::case::{Case, Side};
 use crate::ours::{Ours, result};
 use crate::peer::Peer;
+use crate::sizes::{OURS, PEER};
 
 /// From this many guests on the peer pools its instances.
 const POOLED_FROM: usize = 2000;
@@ -115,7 +117,8 @@ fn pool(config: &mut Config, count: usize) {
 }
 
 pub(crate) fn case(count: usize) -> Case {
-    let ours = Ours::new("- { name: sleep, guest: sleeper, method: sleep-ms, imports: [wasi:clocks, wasi:poll] }");
+    let ours =
+        Ours::new("- { name: sleep, guest: sleeper, method: sleep-ms, imports: [wasi:clocks, wasi:poll] }", TICK);
     let ours = side(OURS, move |lateness| {
         let start = |ms| ours.spawn("sleep", [Payload::from(ms)]);
         crowd(count, start, |guest| result(guest.wait()).as_u64().expect("nanoseconds"), lateness)

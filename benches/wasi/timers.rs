@@ -10,7 +10,8 @@ use wippy::reactor::{Clock, Reactor, ReactorConfig};
 use wippy::scheduler::{Scheduler, Step, Task};
 
 use crate::WORKERS;
-use crate::case::{Case, OURS, PEER};
+use crate::case::Case;
+use crate::sizes::{OURS, PEER};
 use crate::sleepers::{Lateness, native};
 
 /// Time to start this many tasks, generously.
