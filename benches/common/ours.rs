@@ -16,13 +16,15 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary.
+    /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary. The
+    /// host allows `preempt: none` when one of them asks for it.
     pub(crate) fn new(entries: &str, tick: Duration) -> Ours {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests");
         let sums = std::fs::read_to_string(guests.join("SHA256SUMS")).expect("the recorded hashes");
+        let allows = if entries.contains("preempt: none") { ", allow_preempt_none: true" } else { "" };
         let mut index = format!(
             "version: '1.0'\nnamespace: app\nentries:\n\
-             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS} }} }}\n\
+             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS}{allows} }} }}\n\
              - {{ name: wasm, kind: fs.directory, directory: '{}' }}\n",
             guests.display()
         );
