@@ -30,7 +30,8 @@ pub enum Exit {
         /// Why, in the words of who asked.
         reason: String,
     },
-    /// The process was ended by force.
+    /// The process was ended by force: wherever it was, and also when it was over but its output had not left yet, which
+    /// is lost then.
     Terminated,
     /// The process could not start, or the host failed it.
     Failed(Failure),

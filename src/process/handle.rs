@@ -92,12 +92,14 @@ impl ProcessHandle {
     }
 
     /// Asks the process to end. A guest that can't receive events is ended when it next waits for something, with
-    /// [`Exit::Cancelled`]; one that computes goes on until then.
+    /// [`Exit::Cancelled`]; one that computes goes on until then. One that is over, and only waits until its output has
+    /// left, keeps its exit.
     pub fn cancel(&self, reason: &str) {
         self.cell.cancel(reason);
     }
 
-    /// Ends the process by force: at once when it is queued or waits, at the next tick when it computes.
+    /// Ends the process by force: at once when it is queued or waits, at the next tick when it computes, after its bulk
+    /// operation when it is in one (see [`crate::limits`]).
     pub fn terminate(&self) {
         self.cell.terminate();
     }

@@ -133,6 +133,13 @@ impl Host {
         self.machinery.get().map(|machinery| machinery.scheduler.stats())
     }
 
+    /// The timers and sources that its processes wait for, and those of connections kept for the next ones; `None` when it
+    /// never had a process.
+    #[must_use]
+    pub fn reactor_stats(&self) -> Option<crate::reactor::ReactorStats> {
+        self.machinery.get().map(|machinery| machinery.reactor.stats())
+    }
+
     pub(super) fn find(&self, unique: u64) -> Option<Arc<ProcessCell>> {
         self.table.get(unique)
     }

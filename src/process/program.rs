@@ -84,6 +84,9 @@ pub enum Progress {
     Blocked,
     /// The process waits for a message or an event.
     Idle,
+    /// The process is over and its exit settled; it only waits until what it wrote has left. Neither a cancel nor a limit
+    /// changes its exit any more, force does. The steps that follow answer the same, then with that exit.
+    Leaving,
     /// The process has ended.
     Exit(Exit),
 }

@@ -28,13 +28,15 @@ pub(super) struct ProcessTask {
     seat: Option<Seat>,
     /// The end of its wall time as a wake-up, for a process that waits.
     deadline: Option<Sleep>,
+    /// Its exit is settled and only force can change it.
+    leaving: bool,
 }
 
 impl ProcessTask {
     pub(super) fn new(process: Box<dyn Process>, cell: Arc<ProcessCell>, reactor: &Arc<Reactor>, seat: Seat) -> Self {
         let end = cell.usage.wall_end_ns().map(Instant::from_nanos);
         let deadline = end.map(|end| reactor.sleep_until(end));
-        Self { process: Some(process), cell, seat: Some(seat), deadline }
+        Self { process: Some(process), cell, seat: Some(seat), deadline, leaving: false }
     }
 
     /// Releases the process, then tells the world: a watcher never sees a process that still holds something.
@@ -86,7 +88,9 @@ impl Task for ProcessTask {
         if current::cancelled() || self.cell.requested() == EndRequest::Terminate {
             return self.finish(Exit::Terminated);
         }
-        if let Some(exit) = self.past_its_time(context) {
+        if !self.leaving
+            && let Some(exit) = self.past_its_time(context)
+        {
             return self.finish(exit);
         }
         let Some(process) = &mut self.process else { return Step::Done };
@@ -102,6 +106,11 @@ impl Task for ProcessTask {
             }
             Progress::Blocked => Step::Blocked,
             Progress::Idle => Step::Idle,
+            Progress::Leaving => {
+                self.leaving = true;
+                self.deadline = None;
+                return Step::Blocked;
+            }
         };
         // A guest that can't receive events is ended where it would wait: it holds no half-made state of the host there.
         if self.cell.requested() == EndRequest::Cancel {

@@ -233,6 +233,26 @@ fn cancel_waits_for_the_next_wait() {
 }
 
 #[test]
+fn an_exit_that_is_settled_is_changed_by_force_only() {
+    let world = world(|shared, _| match shared.steps.load(Ordering::SeqCst) {
+        1 | 2 | 4 => Progress::Leaving,
+        _ => Progress::Exit(Exit::Exited(3)),
+    });
+    let process = world.spawn();
+    until(|| process.state() == State::Blocked);
+    process.cancel("too late");
+    until(|| process.state() == State::Blocked && process.steps() == 2);
+    assert_eq!(process.exit(), None);
+    world.shared.waker.lock().clone().unwrap().wake();
+    assert_eq!(wait(&process), Exit::Exited(3));
+    let process = world.spawn();
+    until(|| process.state() == State::Blocked);
+    process.terminate();
+    assert_eq!(wait(&process), Exit::Terminated);
+    assert_eq!(world.shared.steps.load(Ordering::SeqCst), 4, "nobody waits for what it wrote");
+}
+
+#[test]
 fn a_panic_is_the_exit_of_its_process_only() {
     let world = world(|shared, _| {
         assert!(shared.steps.load(Ordering::SeqCst) > 1, "the first step fails");

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use wasmtime::{Store, UpdateDeadline};
 
 use super::failure::Ended;
-use super::program::{Program, Target};
+use super::program::{Over, Program, Target};
 use super::state::State;
 use crate::process::{Birth, Exit, Process, Progress, step};
 
@@ -20,7 +20,9 @@ pub(super) enum Fiber {
     /// Made, and nothing else: the first step initialises.
     Init(Box<(Arc<Program>, Arc<Target>, Birth)>),
     /// The guest runs, waits or was preempted.
-    Running(Pin<Box<dyn Future<Output = Exit> + Send>>),
+    Running(Pin<Box<dyn Future<Output = Over> + Send>>),
+    /// The guest is over and gone, its output is on its way.
+    Leaving(Over),
     /// Nothing is held any more.
     Closed,
 }
@@ -39,13 +41,24 @@ impl Process for Fiber {
             let (program, target, birth) = *start;
             *self = Self::Running(Box::pin(program.execute(target, birth)));
         }
-        let Self::Running(future) = self else { return Progress::Exit(Exit::Terminated) };
-        match future.as_mut().poll(context) {
-            Poll::Ready(exit) => Progress::Exit(exit),
-            // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
-            // waits.
-            Poll::Pending if step::take_preempted() => Progress::Preempted,
-            Poll::Pending => Progress::Blocked,
+        if let Self::Running(future) = self {
+            match future.as_mut().poll(context) {
+                Poll::Ready(over) => *self = Self::Leaving(over),
+                // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
+                // waits.
+                Poll::Pending if step::take_preempted() => return Progress::Preempted,
+                Poll::Pending => return Progress::Blocked,
+            }
+        }
+        match std::mem::replace(self, Self::Closed) {
+            Self::Leaving(mut over) => match over.drained.as_mut().poll(context) {
+                Poll::Ready(()) => Progress::Exit(over.exit),
+                Poll::Pending => {
+                    *self = Self::Leaving(over);
+                    Progress::Leaving
+                }
+            },
+            _ => Progress::Exit(Exit::Terminated),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A wasm entry, ready to be started: linked code, a method, and what its processes get.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::{self, ComponentExportIndex};
@@ -93,12 +95,26 @@ impl ProgramStreams {
     }
 }
 
+/// A guest that is over: everything it held is gone.
+pub(super) struct Over {
+    pub(super) exit: Exit,
+    /// Ready when what it wrote has left. Its exit is not known before: who hears of it may read the output.
+    pub(super) drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Over {
+    /// The end of a guest that never began.
+    fn at_once(exit: Exit) -> Self {
+        Self { exit, drained: Box::pin(std::future::ready(())) }
+    }
+}
+
 impl Program {
-    /// The life of a process from the first step on: a world, a store, an instance, a call, and the output drained.
-    pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, birth: Birth) -> Exit {
+    /// The life of a guest from the first step on: a world, a store, an instance, a call.
+    pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, birth: Birth) -> Over {
         let config = match self.world(&birth) {
             Ok(config) => config,
-            Err(failure) => return Exit::Failed(failure),
+            Err(failure) => return Over::at_once(Exit::Failed(failure)),
         };
         let clock = birth.reactor.clock().clone();
         let wasi = WasiState::new(config, birth.reactor);
@@ -110,17 +126,14 @@ impl Program {
         if let Some(fuel) = usage.limits().max_fuel
             && let Err(error) = store.set_fuel(fuel)
         {
-            return exit_of(error, &self.entry, Phase::Instantiate, &usage);
+            return Over::at_once(exit_of(error, &self.entry, Phase::Instantiate, &usage));
         }
         fiber::slice(&mut store);
         let exit = self.call(&target, &mut store, &birth.input).await;
         let exit = after_refusal(exit, store.data_mut().memory.refused());
-        // What the guest holds is gone, then what it wrote is out, then its exit is known. A reader that has gone is the
-        // guest's affair, which has seen it on its stream.
-        let drained = store.data().wasi.drain();
-        drop(store);
-        let _ = drained.await;
-        exit
+        let drain = store.data().wasi.drain();
+        // A reader that has gone is the guest's affair, which has seen it on its stream.
+        Over { exit, drained: Box::pin(async { drop(drain.await) }) }
     }
 
     async fn call(&self, target: &Target, store: &mut Store<State>, input: &[Payload]) -> Exit {

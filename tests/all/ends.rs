@@ -118,7 +118,8 @@ fn a_guest_whose_output_nobody_reads_is_ended_by_a_signal() {
     );
     for guest in [writer, ended] {
         let app = app(&guest, "_start");
-        let mut program = Running::start(&mut run(app.path(), &[]));
+        // The output of the second one has the grace to leave.
+        let mut program = Running::start(&mut run(app.path(), &["--set", "shutdown.timeout=50ms"]));
         let mut output = program.child().stdout.take().expect("a pipe");
         let mut first = [0; 5];
         output.read_exact(&mut first).expect("it writes");
