@@ -3,7 +3,6 @@
 /// Memory of the host on behalf of a guest.
 mod buffers;
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use wippy::process::{Exit, Payload, ProcessHandle, SpawnError, Start, State};
 use wippy::reactor::Clock;
 use wippy::registry::LimitsSpec;
 
-use super::support::{House, app, guest_index, hash_of};
+use super::support::{House, text_app};
 
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,25 +27,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Entries of guests in text form, beside those of the fixtures: `text: NAME` names one of `guests`.
 fn house(guests: &[(&str, &str)], entries: &str, clock: Clock) -> House {
-    let mut index = String::from("- { name: texts, kind: fs.directory, directory: . }\n");
-    let binaries: BTreeMap<_, _> =
-        guests.iter().map(|(name, text)| (*name, wat::parse_str(text).expect("a sound guest"))).collect();
-    for line in entries.lines() {
-        match line.split_once("text: ") {
-            None => index.push_str(line),
-            Some((before, after)) => {
-                let (name, rest) = after.split_at(after.find(',').expect("more fields"));
-                let hash = hash_of(&binaries[name]);
-                index.push_str(&format!("{before}fs: app:texts, path: /{name}.wasm, hash: '{hash}'{rest}"));
-            }
-        }
-        index.push('\n');
-    }
-    let app = app(&[("_index.yaml", &guest_index(&index))]);
-    for (name, binary) in binaries {
-        std::fs::write(app.path().join(format!("{name}.wasm")), binary).expect("a file");
-    }
-    House::of(app, clock)
+    House::of(text_app(guests, entries), clock)
 }
 
 /// One entry of `guest` for each set of limits, called `l0`, `l1` and so on.

@@ -16,6 +16,8 @@ mod guests;
 /// Requests of guests.
 #[cfg(feature = "http")]
 mod http;
+/// Each request for an end, wherever the process is.
+mod kill;
 /// Which room may import which.
 mod layering;
 /// Every limit: under, at and over.

@@ -1,5 +1,6 @@
 //! What the tests of the program share: running it, and the whole of what it said.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -132,7 +133,8 @@ pub(crate) fn guest_index(entries: &str) -> String {
         guests.display()
     );
     for line in entries.lines() {
-        match line.split_once("guest: ") {
+        // Mounts have a field of this name, too: a path.
+        match line.split_once("guest: ").filter(|(_, after)| !after.starts_with('/')) {
             None => index.push_str(line.trim_start()),
             Some((before, after)) => {
                 let (name, rest) = after.split_at(after.find([',', ' ']).expect("more fields behind the guest"));
@@ -149,6 +151,29 @@ pub(crate) fn guest_index(entries: &str) -> String {
 /// An application around guests; see [`guest_index`].
 pub(crate) fn guest_app(entries: &str) -> tempfile::TempDir {
     app(&[("_index.yaml", &guest_index(entries))])
+}
+
+/// An application around guests in text form, beside those of the fixtures: `text: NAME` names one of `texts`.
+pub(crate) fn text_app(texts: &[(&str, &str)], entries: &str) -> tempfile::TempDir {
+    let mut index = String::from("- { name: texts, kind: fs.directory, directory: . }\n");
+    let binaries: BTreeMap<_, _> =
+        texts.iter().map(|(name, text)| (*name, wat::parse_str(text).expect("a sound guest"))).collect();
+    for line in entries.lines() {
+        match line.split_once("text: ") {
+            None => index.push_str(line),
+            Some((before, after)) => {
+                let (name, rest) = after.split_at(after.find(',').expect("more fields"));
+                let hash = hash_of(&binaries[name]);
+                let _ = write!(index, "{before}fs: app:texts, path: /{name}.wasm, hash: '{hash}'{rest}");
+            }
+        }
+        index.push('\n');
+    }
+    let app = guest_app(&index);
+    for (name, binary) in binaries {
+        std::fs::write(app.path().join(format!("{name}.wasm")), binary).expect("a file");
+    }
+    app
 }
 
 /// An application around guests that runs in this program.

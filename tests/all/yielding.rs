@@ -3,9 +3,9 @@
 //! with the right answer. All of this without one step in which the worker's thread waits for anything.
 
 /// Each way to be stuck.
-mod rows;
+pub(crate) mod rows;
 /// What they are stuck on.
-mod stage;
+pub(crate) mod stage;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};

@@ -24,18 +24,18 @@ const FIFO_BYTES: usize = 1_000_000;
 
 /// A way to be stuck.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
+pub(crate) struct Row {
     /// The name of its entry and of its folder.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// The fields of its entry.
-    entry: &'static str,
-    pub(super) kind: Kind,
-    start: fn(&Stage, &Row) -> Stuck,
+    pub(crate) entry: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) start: fn(&Stage, &Row) -> Stuck,
 }
 
 /// What a row needs, and does, beside being stuck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Plain,
     /// It waits for a thread of the pool, which the test holds.
     Pool,
@@ -46,17 +46,17 @@ pub(super) enum Kind {
 }
 
 /// A guest that is stuck, or about to be.
-pub(super) struct Stuck {
-    pub(super) process: ProcessHandle,
+pub(crate) struct Stuck {
+    pub(crate) process: ProcessHandle,
     /// The gate that keeps the guests of [`Kind::Pool`] until the pool is held.
-    pub(super) gate: Option<File>,
+    pub(crate) gate: Option<File>,
     /// Whether what it waits for is what it should wait for, as far as it can be seen from outside.
-    pub(super) is_there: Box<dyn Fn(&Stage) -> bool>,
-    pub(super) release: Box<dyn FnOnce(&Stage) -> End>,
+    pub(crate) is_there: Box<dyn Fn(&Stage) -> bool>,
+    pub(crate) release: Box<dyn FnOnce(&Stage) -> End>,
 }
 
 /// How it ends after it was let go.
-pub(super) enum End {
+pub(crate) enum End {
     /// By itself, with an exit that this looks at.
     Answer(Box<dyn FnOnce(Exit)>),
     /// What it waits for can't be brought about, or does not end it: it has to be ended.
@@ -64,11 +64,11 @@ pub(super) enum End {
 }
 
 impl Stuck {
-    fn new(process: ProcessHandle, release: impl FnOnce(&Stage) -> End + 'static) -> Self {
+    pub(crate) fn new(process: ProcessHandle, release: impl FnOnce(&Stage) -> End + 'static) -> Self {
         Self { process, gate: None, is_there: Box::new(|_| true), release: Box::new(release) }
     }
 
-    fn there_when(mut self, is_there: impl Fn(&Stage) -> bool + 'static) -> Self {
+    pub(crate) fn there_when(mut self, is_there: impl Fn(&Stage) -> bool + 'static) -> Self {
         self.is_there = Box::new(is_there);
         self
     }
@@ -83,7 +83,7 @@ impl End {
 
 impl Row {
     /// Its entry and the folder that it has as `/data`.
-    pub(super) fn entries(&self, root: &Path) -> String {
+    pub(crate) fn entries(&self, root: &Path) -> String {
         let (name, folder) = (self.name, root.join(self.name));
         let mut wasi = format!("mounts: [{{ fs: folder-{name}, guest: /data }}]");
         if name == "http" {
@@ -97,20 +97,20 @@ impl Row {
         )
     }
 
-    pub(super) fn start(&self, stage: &Stage) -> Stuck {
+    pub(crate) fn start(&self, stage: &Stage) -> Stuck {
         (self.start)(stage, self)
     }
 
     /// A guest of this row.
-    fn spawn(&self, stage: &Stage, input: Vec<Payload>) -> ProcessHandle {
+    pub(crate) fn spawn(&self, stage: &Stage, input: Vec<Payload>) -> ProcessHandle {
         stage.spawn(self.name, input)
     }
 }
 
-const FILES: &str = "guest: files, method: run, imports: [wasi:io, wasi:filesystem]";
-const NET: &str = "guest: net, method: stuck, imports: [wasi:sockets, wasi:io]";
+pub(crate) const FILES: &str = "guest: files, method: run, imports: [wasi:io, wasi:filesystem]";
+pub(crate) const NET: &str = "guest: net, method: stuck, imports: [wasi:sockets, wasi:io]";
 
-pub(super) const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "sleep",
         entry: "guest: sleeper, method: sleep-ms, imports: [wasi:clocks, wasi:poll]",
@@ -149,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// Those that need a standard input: they run in a program of their own.
-pub(super) const STDIN_ROWS: &[Row] = &[
+pub(crate) const STDIN_ROWS: &[Row] = &[
     Row {
         name: "stdin",
         entry: "guest: command, method: run, imports: [wasi:cli, wasi:io, wasi:clocks, wasi:filesystem, wasi:random]",
@@ -159,11 +159,11 @@ pub(super) const STDIN_ROWS: &[Row] = &[
     Row { name: "stdin-1", entry: "guest: waiter, method: stdin", kind: Kind::Stdin, start: stdin_1 },
 ];
 
-fn int(value: usize) -> Payload {
+pub(crate) fn int(value: usize) -> Payload {
     Payload::Int(i64::try_from(value).expect("a small number"))
 }
 
-fn text(value: &str) -> Payload {
+pub(crate) fn text(value: &str) -> Payload {
     Payload::String(value.to_owned())
 }
 
@@ -307,14 +307,16 @@ fn at_the_gate(stage: &Stage, row: &Row, input: Vec<Payload>, release: impl FnOn
 }
 
 /// Bytes of which no two pages are alike.
-fn content() -> Vec<u8> {
-    (0..FILE_BYTES).map(|at| b'a' + u8::try_from((at / 4096 + at) % 23).expect("a small number")).collect()
+fn content() -> &'static [u8] {
+    static CONTENT: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+    let byte = |at| b'a' + u8::try_from((at / 4096 + at) % 23).expect("a small number");
+    CONTENT.get_or_init(|| (0..FILE_BYTES).map(byte).collect())
 }
 
 /// Writes the file that is read, and has the system forget what is in it.
-fn input_file(stage: &Stage, row: &Row) -> Vec<u8> {
+fn input_file(stage: &Stage, row: &Row) -> &'static [u8] {
     let (path, content) = (stage.folder(row).join("input"), content());
-    std::fs::write(&path, &content).expect("a file");
+    std::fs::write(&path, content).expect("a file");
     let file = File::open(&path).expect("a file");
     file.sync_all().expect("a disk");
     until("the file leaves the page cache, or its file system does not tell", || {
@@ -327,7 +329,7 @@ fn input_file(stage: &Stage, row: &Row) -> Vec<u8> {
     content
 }
 
-fn file_read(stage: &Stage, row: &Row) -> Stuck {
+pub(crate) fn file_read(stage: &Stage, row: &Row) -> Stuck {
     let content = input_file(stage, row);
     let script = texts(["open f /data input read", "open g /data gate read", "read-stream g 0", "read-stream f 0"]);
     at_the_gate(stage, row, vec![script], move |_| {
@@ -338,7 +340,7 @@ fn file_read(stage: &Stage, row: &Row) -> Stuck {
 
 fn file_read_1(stage: &Stage, row: &Row) -> Stuck {
     let content = input_file(stage, row);
-    at_the_gate(stage, row, vec![], move |_| End::returned(checksum(&content)))
+    at_the_gate(stage, row, vec![], move |_| End::returned(checksum(content)))
 }
 
 /// A check that the file that was written has these bytes only.
@@ -441,16 +443,17 @@ fn lookup(stage: &Stage, row: &Row) -> Stuck {
     stuck.there_when(|stage| stage.names.waiting() == 1)
 }
 
-/// A server that reads requests, and answers when the test says so.
+/// A server that reads requests, and answers when the test says so. Clones are the same one.
 #[cfg(feature = "http")]
-pub(super) struct Web {
+#[derive(Clone)]
+pub(crate) struct Web {
     address: SocketAddr,
     asked: std::sync::Arc<parking_lot::Mutex<Vec<TcpStream>>>,
 }
 
 #[cfg(feature = "http")]
 impl Web {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let asked = std::sync::Arc::<parking_lot::Mutex<Vec<TcpStream>>>::default();
         let keep = asked.clone();
         let address = crate::http::server(move |stream| {
@@ -460,8 +463,13 @@ impl Web {
         Self { address, asked }
     }
 
+    /// Closes the connections of everybody who has asked.
+    pub(crate) fn hang_up(&self) {
+        self.asked.lock().clear();
+    }
+
     /// The entries of its address.
-    pub(super) fn entries(&self) -> String {
+    pub(crate) fn entries(&self) -> String {
         format!(
             "- {{ name: store, kind: env.storage.memory }}\n\
              - {{ name: url, kind: env.variable, storage: app:store, default: 'http://{}/' }}\n",
@@ -483,8 +491,8 @@ fn http(stage: &Stage, row: &Row) -> Stuck {
 }
 
 /// What the program that holds this program's standard input open is told, and the line that it writes then.
-pub(super) const SPEAK: &str = "speak";
-pub(super) const SPOKEN: &[u8] = b"late\n";
+pub(crate) const SPEAK: &str = "speak";
+pub(crate) const SPOKEN: &[u8] = b"late\n";
 
 /// Has the other program write its line and close the standard input.
 fn spoken_to(answer: impl FnOnce(Exit) + 'static) -> End {

@@ -15,16 +15,17 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use wippy::Runtime;
-use wippy::process::{Exit, Payload, ProcessHandle, Start};
-use wippy::reactor::{BlockingCall, BlockingConfig, BlockingPool, BlockingStats, Clock};
+use wippy::process::{Exit, Host, Payload, ProcessHandle, Start};
+use wippy::reactor::{BLOCKING_QUEUE_MAX, BlockingCall, BlockingConfig, BlockingPool, BlockingStats, Clock};
+use wippy::registry::LimitsSpec;
 use wippy::scheduler::StepObserver;
 use wippy::wasi::{Lookup, ResolveError, Resolver};
 
 use super::rows::Row;
-use crate::support::{app, guest_index};
+use crate::support::text_app;
 
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How many processes come and go while somebody is stuck.
 const OTHERS: i64 = 1000;
@@ -36,10 +37,10 @@ const POOL_THREADS: usize = 3;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A row's files are this large.
-pub(super) const FILE_BYTES: usize = 64 << 20;
+pub(crate) const FILE_BYTES: usize = 64 << 20;
 
 #[track_caller]
-pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "it never came: {what}");
@@ -48,41 +49,61 @@ pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A running application with an entry for each row, and the entry `short` of the others.
-pub(super) struct Stage {
+pub(crate) struct Stage {
     runtime: Runtime,
     host: &'static str,
     clock: Clock,
     pool: BlockingPool,
     hold: RefCell<Option<Hold>>,
-    pub(super) names: Arc<Names>,
-    pub(super) switches: Arc<Switches>,
+    pub(crate) names: Arc<Names>,
+    pub(crate) switches: Arc<Switches>,
+    /// Limits of those that are spawned.
+    limits: RefCell<LimitsSpec>,
     #[cfg(feature = "http")]
-    pub(super) web: super::rows::Web,
+    pub(crate) web: super::rows::Web,
     root: tempfile::TempDir,
     _app: tempfile::TempDir,
 }
 
 impl Stage {
     /// All rows on the host of this name: `processes`, or `terminal`, where guests have this program's standard input.
-    pub(super) fn new(host: &'static str, clock: Clock, rows: &[Row]) -> Self {
+    pub(crate) fn new(host: &'static str, clock: Clock, rows: &[Row]) -> Self {
+        #[cfg(feature = "http")]
+        let web = super::rows::Web::new();
+        Self::with(
+            host,
+            clock,
+            rows,
+            &[],
+            #[cfg(feature = "http")]
+            web,
+        )
+    }
+
+    /// [`Stage::new`] with guests in text form, and a server that several stages may share.
+    pub(crate) fn with(
+        host: &'static str,
+        clock: Clock,
+        rows: &[Row],
+        texts: &[(&str, &str)],
+        #[cfg(feature = "http")] web: super::rows::Web,
+    ) -> Self {
         // A file system with a cache that can be dropped.
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let mut entries = "- { name: short, kind: process.wasm, guest: math, method: add }\n".to_owned();
         #[cfg(feature = "http")]
-        let web = {
-            let web = super::rows::Web::new();
-            entries.push_str(&web.entries());
-            web
-        };
+        entries.push_str(&web.entries());
         for row in rows {
             std::fs::create_dir(root.path().join(row.name)).expect("a folder");
             entries.push_str(&row.entries(root.path()));
         }
         let mut config = BlockingConfig::default();
         config.threads_max = POOL_THREADS;
+        // Threads that leave meanwhile would be mistaken for what somebody has left behind.
+        config.idle = Duration::from_secs(24 * 3600);
         let (pool, names) = (BlockingPool::new(config), Arc::new(Names::default()));
         let switches = Arc::new(Switches::default());
-        let app = app(&[("_index.yaml", &guest_index(&entries))]);
+        let app = text_app(texts, &entries);
         let runtime = Runtime::builder()
             .load(app.path())
             .workers(1)
@@ -100,6 +121,7 @@ impl Stage {
             hold: RefCell::default(),
             names,
             switches,
+            limits: RefCell::default(),
             #[cfg(feature = "http")]
             web,
             root,
@@ -107,33 +129,48 @@ impl Stage {
         }
     }
 
-    pub(super) fn spawn(&self, entry: &str, input: Vec<Payload>) -> ProcessHandle {
+    pub(crate) fn spawn(&self, entry: &str, input: Vec<Payload>) -> ProcessHandle {
         let (entry, host) = (format!("app:{entry}"), format!("app:{}", self.host));
         let start = Start::new(entry.parse().expect("an ID"), host.parse().expect("an ID"));
-        self.runtime.manager().spawn(start.input(input)).expect("a host with room")
+        let start = start.input(input).limits(self.limits.borrow().clone());
+        self.runtime.manager().spawn(start).expect("a host with room")
+    }
+
+    /// Gives those that are spawned from now on these limits; those before are returned.
+    pub(crate) fn set_limits(&self, limits: LimitsSpec) -> LimitsSpec {
+        self.limits.replace(limits)
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        let name = format!("app:{}", self.host);
+        self.runtime.manager().hosts().find(|host| host.id().to_string() == name).expect("a host")
     }
 
     /// The row's folder on the host.
-    pub(super) fn folder(&self, row: &Row) -> PathBuf {
+    pub(crate) fn folder(&self, row: &Row) -> PathBuf {
         self.root.path().join(row.name)
     }
 
     /// Whether time passes only when the test says so.
-    pub(super) fn is_manual(&self) -> bool {
+    pub(crate) fn is_manual(&self) -> bool {
         self.clock.is_manual()
     }
 
     /// Lets time pass.
-    pub(super) fn advance(&self, duration: Duration) {
+    pub(crate) fn advance(&self, duration: Duration) {
         self.clock.advance(duration).expect("a manual clock");
     }
 
-    pub(super) fn pool(&self) -> BlockingStats {
+    pub(crate) fn pool(&self) -> BlockingStats {
         self.pool.stats()
     }
 
     /// Short processes run from their start to their end, with the right answers.
-    pub(super) fn others_complete(&self) {
+    pub(crate) fn others_complete(&self) {
         let others: Vec<_> =
             (0..OTHERS).map(|at| self.spawn("short", vec![Payload::Int(at), Payload::Int(1)])).collect();
         for (other, at) in others.iter().zip(0..) {
@@ -142,7 +179,7 @@ impl Stage {
     }
 
     /// The exit of a process that has nothing more to wait for, except to look again if it `looks`.
-    pub(super) fn exit(&self, process: &ProcessHandle, looks: bool) -> Exit {
+    pub(crate) fn exit(&self, process: &ProcessHandle, looks: bool) -> Exit {
         until("the end of a guest that was let go", || {
             if looks && self.is_manual() {
                 self.advance(LOOK);
@@ -153,49 +190,79 @@ impl Stage {
     }
 
     /// Nobody waits for the pool, but for the standard input if `reads` it.
-    pub(super) fn is_quiet(&self, reads: bool) -> bool {
+    pub(crate) fn is_quiet(&self, reads: bool) -> bool {
         let pool = self.pool();
         (pool.queued, pool.waiting, pool.running) == (0, 0, usize::from(reads))
     }
 
     /// Keeps every thread of the pool that is free.
-    pub(super) fn hold_pool(&self) {
-        let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    pub(crate) fn hold_pool(&self) {
+        let gate = Arc::<Gate>::default();
         let mut calls = Vec::new();
         for _ in self.pool().running..POOL_THREADS {
             let gate = gate.clone();
-            let mut call = Box::pin(self.pool.run(move || {
-                let mut open = gate.0.lock();
-                gate.1.wait_while(&mut open, |open| !*open);
-            }));
+            let mut call = Box::pin(self.pool.run(move || gate.wait()));
             assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             calls.push(call);
         }
         until("the pool is held", || self.pool().running == POOL_THREADS);
-        *self.hold.borrow_mut() = Some(Hold { gate, _calls: calls });
+        *self.hold.borrow_mut() = Some(Hold { gate, calls });
     }
 
-    pub(super) fn let_go_of_pool(&self) {
+    /// Fills the queue of a pool that is held: who comes now waits for room in it.
+    pub(crate) fn fill_pool(&self) {
+        let mut hold = self.hold.borrow_mut();
+        let hold = hold.as_mut().expect("a pool that is held");
+        for _ in self.pool().queued..BLOCKING_QUEUE_MAX {
+            let mut call = Box::pin(self.pool.run(|| ()));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            hold.calls.push(call);
+        }
+    }
+
+    pub(crate) fn let_go_of_pool(&self) {
         self.hold.borrow_mut().take();
     }
 }
 
 /// The jobs of the test on the pool. They are not dropped before they are let go: threads of dropped ones are replaced.
 struct Hold {
-    gate: Arc<(Mutex<bool>, Condvar)>,
-    _calls: Vec<Pin<Box<BlockingCall<()>>>>,
+    gate: Arc<Gate>,
+    calls: Vec<Pin<Box<BlockingCall<()>>>>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        *self.gate.0.lock() = true;
-        self.gate.1.notify_all();
+        self.gate.open();
     }
 }
 
 /// Lookups that are answered when the test says so.
 #[derive(Default)]
-pub(super) struct Names(Arc<Mutex<Lookups>>);
+pub(crate) struct Names {
+    lookups: Arc<Mutex<Lookups>>,
+    /// Where they are made, when they are calls that nobody can interrupt; and what they wait for.
+    on_pool: Mutex<Option<(BlockingPool, Arc<Gate>)>>,
+}
+
+/// Something that is waited for with a whole thread.
+#[derive(Default)]
+pub(crate) struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+}
+
+impl Gate {
+    fn wait(&self) {
+        let mut open = self.open.lock();
+        self.opened.wait_while(&mut open, |open| !*open);
+    }
+
+    pub(crate) fn open(&self) {
+        *self.open.lock() = true;
+        self.opened.notify_all();
+    }
+}
 
 #[derive(Default)]
 struct Lookups {
@@ -207,13 +274,21 @@ struct Lookups {
 }
 
 impl Names {
-    pub(super) fn waiting(&self) -> usize {
-        self.0.lock().waiting.len()
+    pub(crate) fn waiting(&self) -> usize {
+        self.lookups.lock().waiting.len()
+    }
+
+    /// Makes the next lookups on threads of `stage`'s pool, until the gate that is returned is opened.
+    pub(crate) fn hold_threads(&self, stage: &Stage) -> Arc<Gate> {
+        let gate = Arc::<Gate>::default();
+        *self.on_pool.lock() = Some((stage.pool.clone(), gate.clone()));
+        gate
     }
 
     /// Answers everybody who waits: there is no such name.
-    pub(super) fn answer(&self) {
-        let mut lookups = self.0.lock();
+    pub(crate) fn answer(&self) {
+        *self.on_pool.lock() = None;
+        let mut lookups = self.lookups.lock();
         lookups.answered = lookups.asked;
         let waiting = std::mem::take(&mut lookups.waiting);
         drop(lookups);
@@ -223,7 +298,13 @@ impl Names {
 
 impl Resolver for Names {
     fn resolve(&self, _: &str) -> Lookup {
-        let lookups = self.0.clone();
+        if let Some((pool, gate)) = self.on_pool.lock().clone() {
+            return Box::pin(async move {
+                let _ = pool.run(move || gate.wait()).await;
+                Err(ResolveError::NotFound)
+            });
+        }
+        let lookups = self.lookups.clone();
         lookups.lock().asked += 1;
         let number = lookups.lock().asked;
         Box::pin(std::future::poll_fn(move |cx| {
@@ -239,7 +320,7 @@ impl Resolver for Names {
 
 /// Counts how often worker threads went to sleep inside of steps, by what the system says of them before and after.
 #[derive(Default)]
-pub(super) struct Switches {
+pub(crate) struct Switches {
     steps: AtomicU64,
     inside: AtomicU64,
 }
@@ -264,7 +345,7 @@ fn voluntary_switches() -> u64 {
 
 impl Switches {
     /// How many steps there were, and how often their threads waited in them.
-    pub(super) fn so_far(&self) -> (u64, u64) {
+    pub(crate) fn so_far(&self) -> (u64, u64) {
         (self.steps.load(Ordering::Relaxed), self.inside.load(Ordering::Relaxed))
     }
 }
@@ -282,12 +363,12 @@ impl StepObserver for Switches {
 }
 
 /// Makes a FIFO.
-pub(super) fn make_fifo(path: &Path) {
+pub(crate) fn make_fifo(path: &Path) {
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a FIFO");
 }
 
 /// The writing side of a FIFO, as soon as somebody reads it.
-pub(super) fn writer_of(path: &Path) -> File {
+pub(crate) fn writer_of(path: &Path) -> File {
     let mut writer = None;
     until("somebody opens the FIFO for reading", || {
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
