@@ -22,6 +22,8 @@ mod kill;
 mod layering;
 /// Every limit: under, at and over.
 mod limits;
+/// Random lives, many of them.
+mod lives;
 /// The YAML of the mission as one application.
 mod mission;
 /// The world around a guest and its streams.
