@@ -3,6 +3,9 @@
 //! Knows no Lua and no command line. The way in is `load`: the wasm entries of a checked registry become programs that
 //! the process manager can start; a process is one future that owns its store, and polling it once is one step.
 //!
+//! A guest looks up at every tick that it computes through, except within one bulk operation; [`crate::limits`] says how long
+//! that can take.
+//!
 //! # Invariants
 //! - A binary is compiled once per engine, whatever the number of entries that name it; a linker is resolved once per
 //!   binary and imports set.

@@ -19,6 +19,7 @@ use wippy::process::{Exit, ProcessHandle, State as TaskState};
 use wippy::reactor::{Clock, ReactorStats};
 use wippy::registry::LimitsSpec;
 
+use crate::support::text_app;
 use crate::yielding::rows::{Kind, Row, SPOKEN, Stuck};
 use crate::yielding::stage::{PATIENCE, Stage, make_fifo, until};
 use states::{Does, LEFT_OUT, State, TEXTS, states};
@@ -113,6 +114,47 @@ fn every_request_ends_every_process_wherever_it_is() {
         .map(|(request, state)| format!("{request:?} {}", state.row.name))
         .collect();
     assert_eq!(cells, expected, "every cell but those that are left out");
+}
+
+/// Bulk operations without end; a page is taken after each, before the guest looks up again.
+const BULK: &str = r#"(module
+    (memory 2048) (table $from 8000000 funcref) (table $to 8000000 funcref)
+    (func (export "memory-fill") (loop $again
+        (memory.fill (i32.const 0) (i32.const 7) (i32.const 134217728))
+        (drop (memory.grow (i32.const 1))) (br $again)))
+    (func (export "memory-copy") (loop $again
+        (memory.copy (i32.const 67108864) (i32.const 0) (i32.const 67108864))
+        (drop (memory.grow (i32.const 1))) (br $again)))
+    (func (export "table-fill") (loop $again
+        (table.fill $from (i32.const 0) (ref.null func) (i32.const 8000000))
+        (drop (memory.grow (i32.const 1))) (br $again)))
+    (func (export "table-copy") (loop $again
+        (table.copy $to $from (i32.const 0) (i32.const 0) (i32.const 8000000))
+        (drop (memory.grow (i32.const 1))) (br $again))))"#;
+
+/// Each bulk operation, and the MiB that it writes.
+const BULKS: [(&str, u32); 4] = [("memory-fill", 128), ("memory-copy", 64), ("table-fill", 61), ("table-copy", 61)];
+
+#[test]
+fn a_bulk_operation_goes_to_its_end_and_no_other_begins() {
+    let entry =
+        |(name, _): &(&str, u32)| format!("- {{ name: {name}, kind: process.wasm, text: bulk, method: {name} }}\n");
+    let clock = Clock::manual();
+    let app = text_app(&[("bulk", BULK)], &BULKS.iter().map(entry).collect::<String>());
+    let house = crate::support::House::of(app, clock.clone());
+    for (name, mib) in BULKS {
+        let process = house.start(name, &[]).expect("a process");
+        let operations = || (process.usage().memory_peak().saturating_sub((2048 << 16) + 2 * 64_000_000)) >> 16;
+        until("its first operation is over", || operations() > 0);
+        let start = Instant::now();
+        process.terminate();
+        clock.advance(TICK).expect("a manual clock");
+        let before = operations();
+        assert_eq!(process.wait_timeout(PATIENCE), Some(Exit::Terminated), "{name}");
+        let took = start.elapsed();
+        assert!(operations() <= before + 1, "{name}: {before} operations at the request, {} at the end", operations());
+        eprintln!("{name}: it ended {took:?} after the request; an operation writes {mib} MiB");
+    }
 }
 
 /// No test: all cells, in a program with standard streams that nobody reads or writes.
