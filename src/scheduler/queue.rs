@@ -1,8 +1,11 @@
 //! Where ready tasks wait, and in which order a worker looks.
 //!
 //! Two classes. *Woken* tasks (spawned, or made ready by a waker) go to the deque of the worker that woke them, or to
-//! the injector when that was another thread. *Preempted* tasks used up a slice and go to an injector of their own, which
-//! is looked at when there is nothing else, and once every [`OTHERS_FIRST_EVERY`] steps.
+//! the injector when that was another thread, or when tasks wait there already. *Preempted* tasks used up a slice and go to
+//! an injector of their own, which is looked at when there is nothing else, and once every [`PREEMPTED_FIRST_EVERY`] steps.
+//!
+//! Among woken tasks it is first come, first served: a deque gets nothing while the injector has something, so what lies in
+//! a deque was woken before what lies in the injector, and a task waits for those only that were woken before it.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,10 +14,10 @@ use super::idle::MAX_WORKERS;
 use super::task::Job;
 use crate::sync::{CachePadded, Injector, Steal, Stealer, Worker};
 
-/// Every so many steps a worker looks at the preempted tasks first, and half-way in between at the injector first, so
-/// that a deque that never runs empty starves neither. Prime, so that it does not fall into step with loops of tasks that
-/// wake each other in a round; this size, because the two probes it costs then vanish beside the steps (about 1.6 %).
-pub(super) const OTHERS_FIRST_EVERY: u64 = 61;
+/// Every so many steps a worker looks at the preempted tasks first, so that woken ones that never run out do not starve
+/// them. Prime, so that it does not fall into step with loops of tasks that wake each other in a round; this size, because
+/// woken tasks then lose 1.6 % of the steps.
+pub(super) const PREEMPTED_FIRST_EVERY: u64 = 61;
 
 /// At most this many tasks move from the injector or from another deque at once: enough to pay for the contended access,
 /// few enough that a batch behind a long step is soon stolen again.
@@ -62,12 +65,17 @@ impl Queues {
 
     /// The oldest woken task of the injector; some of those behind it move to the end of `deque`.
     pub(super) fn pop_woken_batch(&self, deque: &Worker<Job>) -> Option<Job> {
-        if self.woken.is_empty() {
+        if !self.has_woken() {
             return None;
         }
         // A fair share: the other workers come for theirs.
         let share = self.woken.len() / self.deques.len() + 1;
         until_settled(|| self.woken.steal_batch_with_limit_and_pop(deque, share.min(BATCH_MAX)))
+    }
+
+    /// True when the injector has woken tasks: one that is woken now queues behind them.
+    pub(super) fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
     }
 
     /// The task that was preempted first. One by one: a batch would queue slices behind slices on one worker.
@@ -105,7 +113,7 @@ impl Queues {
 
     /// True when one of the injectors has a job.
     pub(super) fn is_injected(&self) -> bool {
-        !self.woken.is_empty() || !self.preempted.is_empty()
+        self.has_woken() || !self.preempted.is_empty()
     }
 
     pub(super) fn woken_len(&self) -> usize {

@@ -83,8 +83,8 @@ impl Shared {
         debug_assert!(before > 0, "every dropped task was counted");
     }
 
-    /// Puts a task that was spawned or woken into the deque of this thread when it is a worker of this scheduler,
-    /// otherwise into the injector.
+    /// Puts a task that was spawned or woken into the deque of this thread when it is a worker of this scheduler and the
+    /// injector is empty, otherwise into the injector.
     pub(super) fn push_woken(self: &Arc<Self>, job: Job) {
         let mut job = Some(job);
         with_core(|core| {
@@ -93,12 +93,17 @@ impl Shared {
             }
         });
         if let Some(job) = job {
-            self.queues.push_woken(job);
-            self.idle.notify_one();
-            // Behind the fence with which `notify_one` begins.
-            if self.phase.is_closed_after_fence() {
-                self.drop_injected();
-            }
+            self.push_injected(job);
+        }
+    }
+
+    /// Puts a woken task into the injector.
+    pub(super) fn push_injected(&self, job: Job) {
+        self.queues.push_woken(job);
+        self.idle.notify_one();
+        // Behind the fence with which `notify_one` begins.
+        if self.phase.is_closed_after_fence() {
+            self.drop_injected();
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::current;
 use super::idle::Surroundings;
-use super::queue::{OTHERS_FIRST_EVERY, Random};
+use super::queue::{PREEMPTED_FIRST_EVERY, Random};
 use super::shared::{Shared, retire};
 use super::state::{Suspend, Wait};
 use super::stats::Count;
@@ -15,7 +15,7 @@ use super::unwind::AbortIfUnwinding;
 use crate::sync::{Worker, spin_loop};
 
 /// A busy worker looks at the driver every so many steps, and once a tick however many there are. A look is a system
-/// call (about half a microsecond), so steps of a microsecond pay below one percent. Prime: see [`OTHERS_FIRST_EVERY`].
+/// call (about half a microsecond), so steps of a microsecond pay below one percent. Prime: see [`PREEMPTED_FIRST_EVERY`].
 const POLL_EVERY: u64 = 127;
 
 /// A worker that has no events to wait for looks everywhere so many times before it parks, with pauses that double from
@@ -102,10 +102,16 @@ impl Core {
         !self.deque.is_empty() || self.shared.queues.is_injected()
     }
 
-    /// Puts a job into the own deque. The first one is this worker's next, so waking somebody for it would only move it
-    /// away from its warm cache; if the present step goes on beyond a tick, the ticker tells
-    /// the others.
+    /// Puts a job that was just woken into the own deque, or behind those in the injector when some wait there: they were
+    /// woken before it.
+    ///
+    /// The first job of the deque is this worker's next, so waking somebody for it would only move it away from its warm
+    /// cache; if the present step goes on beyond a tick, the ticker tells the others.
     pub(super) fn push(&self, job: Job) {
+        if self.shared.queues.has_woken() {
+            self.shared.push_injected(job);
+            return;
+        }
         let is_next = self.deque.is_empty();
         if is_next {
             self.shared.queues.set_first_taken(self.index, true);
@@ -161,7 +167,7 @@ impl Core {
 
     fn look_after_driver(&self) {
         let tick = self.shared.ticker.ticks();
-        let is_new_tick = tick != self.tick.get() && self.shared.is_poll_due(tick);
+        let is_new_tick = self.tick.replace(tick) != tick && self.shared.is_poll_due(tick);
         if is_new_tick || self.steps.get() >= self.next_poll.get() {
             self.poll_driver(tick);
         }
@@ -174,7 +180,7 @@ impl Core {
         }
     }
 
-    /// Own deque, injector, other deques, preempted tasks; now and then in another order.
+    /// Own deque, injector, other deques, preempted tasks; now and then a preempted one first.
     fn next_job(&self) -> Option<Job> {
         let queues = &self.shared.queues;
         self.take_turn()
@@ -182,6 +188,12 @@ impl Core {
             .or_else(|| self.take_batch(queues.pop_woken_batch(&self.deque)))
             .or_else(|| self.steal())
             .or_else(|| queues.pop_preempted())
+    }
+
+    /// The preempted task whose turn it is although woken ones may wait.
+    fn take_turn(&self) -> Option<Job> {
+        let is_turn = self.steps.get().is_multiple_of(PREEMPTED_FIRST_EVERY);
+        is_turn.then(|| self.shared.queues.pop_preempted()).flatten()
     }
 
     /// A step is about to begin: what is left in the deque waits for it, so somebody else may have it.
@@ -199,21 +211,6 @@ impl Core {
             self.untold.set(true);
         }
         first
-    }
-
-    /// Those whose turn it is although the own deque may have more: see [`OTHERS_FIRST_EVERY`]. A worker that noticed a
-    /// new tick also asks the injector first, so that long steps in the own deque do not add up.
-    fn take_turn(&self) -> Option<Job> {
-        let tick = self.shared.ticker.ticks();
-        let is_new_tick = self.tick.replace(tick) != tick;
-        match self.steps.get() % OTHERS_FIRST_EVERY {
-            0 => self.shared.queues.pop_preempted(),
-            // A batch: one by one, tasks that others woke would wait 61 times as long as those this worker woke.
-            turn if turn == OTHERS_FIRST_EVERY / 2 || is_new_tick => {
-                self.take_batch(self.shared.queues.pop_woken_batch(&self.deque))
-            }
-            _ => None,
-        }
     }
 
     fn steal(&self) -> Option<Job> {

@@ -69,15 +69,7 @@ fn a_deque_that_never_empties_starves_neither_preempted_nor_injected_tasks() {
     let log = Log::default();
     let stop = Gate::default();
     // Two tasks that are always ready in the own deque, a spinner beside them.
-    let busy = [1, 2].map(|name| {
-        let (log, stop) = (Arc::clone(&log), stop.clone());
-        let step = Steps(move |context: &mut Context<'_>| {
-            log.lock().push(name);
-            context.waker().wake_by_ref();
-            if stop.is_open() { Step::Done } else { Step::Blocked }
-        });
-        scheduler.spawn(step).expect("within the bound")
-    });
+    let busy = [1, 2].map(|name| scheduler.spawn(restless(&log, name, &stop)).expect("within the bound"));
     let spinner = scheduler.spawn(chatter(&log, 3, 20, Step::Preempted)).expect("within the bound");
     wait_until(|| spinner.is_complete());
     let injected = scheduler.spawn(chatter(&log, 4, 1, Step::Blocked)).expect("within the bound");
@@ -92,41 +84,66 @@ fn a_deque_that_never_empties_starves_neither_preempted_nor_injected_tasks() {
     assert!(turns.windows(2).skip(1).all(|pair| pair[1] - pair[0] == 61), "{turns:?}");
 }
 
+/// A task that is always ready, until `stop`: it writes its name and wakes itself.
+fn restless(log: &Log, name: u32, stop: &Gate) -> impl Task + use<> {
+    let (log, stop) = (Arc::clone(log), stop.clone());
+    Steps(move |context: &mut Context<'_>| {
+        log.lock().push(name);
+        context.waker().wake_by_ref();
+        if stop.is_open() { Step::Done } else { Step::Blocked }
+    })
+}
+
 #[test]
-fn tasks_woken_from_outside_wait_for_about_as_many_steps_as_there_are_of_them() {
-    const INJECTED: usize = 64;
+fn tasks_woken_from_outside_wait_for_those_only_that_were_woken_before_them() {
+    const INJECTED: u32 = 200;
     let (scheduler, _) = scheduler(1);
-    let (steps, stop) = (Arc::new(AtomicUsize::new(0)), Gate::default());
-    // Two tasks that wake themselves again and again keep the deque from ever being empty.
-    let busy = [1, 2].map(|_| {
-        let (steps, stop) = (Arc::clone(&steps), stop.clone());
-        let step = Steps(move |context: &mut Context<'_>| {
-            steps.fetch_add(1, Ordering::Relaxed);
-            context.waker().wake_by_ref();
-            if stop.is_open() { Step::Done } else { Step::Blocked }
-        });
-        scheduler.spawn(step).expect("within the bound")
-    });
+    let (log, stop) = (Log::default(), Gate::default());
+    // Two tasks keep the deque from ever being empty.
+    let busy = [1, 2].map(|name| scheduler.spawn(restless(&log, name, &stop)).expect("within the bound"));
     wait_until(|| busy.iter().all(|task| task.steps() > 0));
     let gate = occupy(&scheduler);
-    let before = steps.load(Ordering::Relaxed);
-    let last = Arc::new(AtomicUsize::new(0));
-    let injected: Vec<_> = (0..INJECTED)
-        .map(|_| {
-            let (steps, last) = (Arc::clone(&steps), Arc::clone(&last));
-            let step = once(move || {
-                last.fetch_max(steps.load(Ordering::Relaxed), Ordering::Relaxed);
-            });
-            scheduler.spawn(step).expect("within the bound")
-        })
+    let before = log.lock().len();
+    let names = 1000..1000 + INJECTED;
+    let injected: Vec<_> = names
+        .clone()
+        .map(|name| scheduler.spawn(chatter(&log, name, 1, Step::Idle)).expect("within the bound"))
         .collect();
     gate.open();
     wait_until(|| injected.iter().all(TaskRef::is_complete));
     stop.open();
     wait_until(|| busy.iter().all(TaskRef::is_complete));
-    let waited = last.load(Ordering::Relaxed) - before;
-    // A batch is at most half of what is queued, so the last few are slow; one by one it would be 61 steps for each.
-    assert!(waited <= INJECTED * 8, "the last one waited for {waited} steps of others");
+    let log = &log.lock()[before..];
+    // Both busy ones were ready already; when they wake themselves again, it is behind all the others.
+    assert!(log[..2] == [1, 2] || log[..2] == [2, 1], "{:?}", &log[..4]);
+    assert!(log[2..2 + INJECTED as usize].iter().copied().eq(names), "{log:?}");
+}
+
+#[test]
+fn tasks_that_a_step_wakes_come_behind_those_that_were_woken_from_outside_before() {
+    let (scheduler, _) = scheduler(1);
+    let (log, entered, gate) = (Log::default(), Gate::default(), Gate::default());
+    let waking = {
+        let (scheduler, log, entered, gate) = (scheduler.clone(), Arc::clone(&log), entered.clone(), gate.clone());
+        once(move || {
+            for name in 0..3 {
+                scheduler.spawn(chatter(&log, name, 1, Step::Idle)).expect("within the bound");
+            }
+            entered.open();
+            gate.wait();
+            for name in 20..50 {
+                scheduler.spawn(chatter(&log, name, 1, Step::Idle)).expect("within the bound");
+            }
+        })
+    };
+    let waking = scheduler.spawn(waking).expect("within the bound");
+    entered.wait();
+    for name in 3..20 {
+        scheduler.spawn(chatter(&log, name, 1, Step::Idle)).expect("within the bound");
+    }
+    gate.open();
+    wait_until(|| waking.is_complete() && scheduler.stats().live_tasks == 0);
+    assert!(log.lock().iter().copied().eq(0..50), "{:?}", log.lock());
 }
 
 #[test]
