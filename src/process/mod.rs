@@ -22,6 +22,8 @@ mod payload;
 mod pid;
 mod program;
 mod report;
+#[cfg(all(test, not(wippy_loom)))]
+mod simulation;
 pub(crate) mod step;
 mod table;
 mod task;
