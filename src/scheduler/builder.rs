@@ -9,21 +9,19 @@ use super::idle::{Idle, MAX_WORKERS};
 use super::observe::StepObserver;
 use super::park::{Condition, Driver};
 use super::queue::Queues;
-use super::shared::Shared;
+use super::replace::REPLACEMENTS_MAX;
+use super::shared::{Parts, Shared};
 use super::tick::{DEFAULT_PERIOD, Tended, Ticker};
-use super::worker::{self, Core};
+use super::worker;
 use crate::sync::Worker;
 
 /// The bound on live tasks when nothing else is said: a million, ten times what a host of this size is meant for.
 pub const DEFAULT_MAX_TASKS: usize = 1 << 20;
 
-/// Linux keeps this many bytes of a thread's name.
-const THREAD_NAME_MAX: usize = 15;
-
 /// Settings of a scheduler.
 ///
 /// Defaults: a worker for each core, no driver (idle workers wait for wake-ups only), a ticker of its own with a period
-/// of 1 ms, at most [`DEFAULT_MAX_TASKS`] live tasks, a random seed, nobody who observes steps.
+/// of 1 ms, at most [`DEFAULT_MAX_TASKS`] live tasks, no replacements, a random seed, nobody who observes steps.
 ///
 /// ```
 /// use wippy::scheduler::{Scheduler, Ticker};
@@ -41,6 +39,7 @@ pub struct Builder {
     driver: Option<Arc<dyn Driver>>,
     ticker: Option<Ticker>,
     max_tasks: usize,
+    replacements: usize,
     seed: Option<u64>,
     observer: Option<Arc<dyn StepObserver>>,
 }
@@ -53,6 +52,7 @@ impl Builder {
             driver: None,
             ticker: None,
             max_tasks: DEFAULT_MAX_TASKS,
+            replacements: 0,
             seed: None,
             observer: None,
         }
@@ -82,6 +82,14 @@ impl Builder {
         self
     }
 
+    /// At most this many replacements for workers inside steps that can't be preempted, see
+    /// [`mark_unpreemptible`](super::current::mark_unpreemptible); what is above [`REPLACEMENTS_MAX`] counts as that. A
+    /// replacement is a thread more for as long as such a step goes on while there is other work.
+    pub fn replacements(mut self, replacements: usize) -> Self {
+        self.replacements = replacements.min(REPLACEMENTS_MAX);
+        self
+    }
+
     /// Fixes the order in which workers choose their victims. One worker with a manual ticker and a fixed seed does the
     /// same every time.
     pub fn seed(mut self, seed: u64) -> Self {
@@ -106,8 +114,9 @@ impl Builder {
             Some(workers) => workers,
             None => std::thread::available_parallelism()?.get().min(MAX_WORKERS),
         };
-        if !(1..=MAX_WORKERS).contains(&workers) {
-            let message = format!("a scheduler has 1 to {MAX_WORKERS} workers, not {workers}");
+        let workers_max = MAX_WORKERS - self.replacements;
+        if !(1..=workers_max).contains(&workers) {
+            let message = format!("a scheduler has 1 to {workers_max} workers, not {workers}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         let ticker = match self.ticker {
@@ -115,17 +124,25 @@ impl Builder {
             None => Ticker::start(DEFAULT_PERIOD)?,
         };
         let seed = self.seed.unwrap_or_else(|| std::hash::RandomState::new().hash_one(workers));
-        let deques: Vec<_> = (0..workers).map(|_| Worker::new_fifo()).collect();
-        let idle = Idle::new(workers, self.driver.unwrap_or_else(|| Arc::new(Condition::new())));
-        let queues = Queues::new(&deques);
-        let shared =
-            Arc::new(Shared::new(self.name, queues, idle, ticker.clone(), workers, self.max_tasks, self.observer));
+        let mut deques: Vec<_> = (0..workers + self.replacements).map(|_| Worker::new_fifo()).collect();
+        let queues = Queues::new(&deques, workers);
+        let spare = deques.split_off(workers);
+        let driver = self.driver.unwrap_or_else(|| Arc::new(Condition::new()));
+        let parts = Parts {
+            name: self.name,
+            idle: Idle::new(workers + spare.len(), driver),
+            ticker: ticker.clone(),
+            max_tasks: self.max_tasks,
+            observer: self.observer,
+            seed,
+        };
+        let shared = Arc::new(Shared::new(parts, queues, workers, spare));
         let tended: Weak<dyn Tended> = Arc::downgrade(&(Arc::clone(&shared) as Arc<dyn Tended>));
         ticker.attach(tended);
 
         let scheduler = Scheduler::new(shared);
         for (index, deque) in deques.into_iter().enumerate() {
-            scheduler.start_worker(index, deque, seed)?;
+            scheduler.start_worker(index, workers, deque, seed)?;
         }
         Ok(scheduler)
     }
@@ -134,30 +151,17 @@ impl Builder {
 impl Scheduler {
     /// On failure the handle is dropped by the caller, which stops the workers that run already; those that never
     /// started leave here, so that the last one to leave is known.
-    fn start_worker(&self, index: usize, deque: Worker<super::task::Job>, seed: u64) -> io::Result<()> {
+    fn start_worker(&self, index: usize, workers: usize, deque: Worker<super::task::Job>, seed: u64) -> io::Result<()> {
         let shared = self.shared();
-        let core_shared = Arc::clone(shared);
-        let started = std::thread::Builder::new()
-            .name(thread_name(index, shared.name()))
-            .spawn(move || worker::main(Core::new(core_shared, index, deque, seed)));
-        match started {
+        match worker::start(Arc::clone(shared), index, seed, move || Some(deque)) {
             Ok(thread) => {
                 self.keep(thread);
                 Ok(())
             }
             Err(error) => {
-                (index..shared.counters.len()).for_each(|_| shared.worker_leaves());
+                (index..workers).for_each(|_| shared.worker_leaves());
                 Err(error)
             }
         }
     }
-}
-
-fn thread_name(index: usize, scheduler: &str) -> String {
-    let local = scheduler.rsplit(':').next().unwrap_or_default();
-    let mut name = format!("wippy-w{index}:{local}").replace('\0', "");
-    while name.len() > THREAD_NAME_MAX {
-        name.pop();
-    }
-    name
 }

@@ -3,13 +3,13 @@
 //! All of it reads a thread-local of the worker. Nothing of it is held across a switch of fibers: a fiber is polled on the
 //! thread of its worker, and each function here is done before it returns. Outside of a worker the answers are "no".
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::worker::Core;
 
 thread_local! {
-    static CORE: OnceCell<Rc<Core>> = const { OnceCell::new() };
+    static CORE: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
     static PREEMPTED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -47,9 +47,22 @@ pub fn take_preempted() -> bool {
     PREEMPTED.replace(false)
 }
 
-/// Makes `core` the worker of this thread, for good.
+/// Says that the running step computes and can't be told to let others run: when it goes on for longer than a tick, a
+/// replacement takes over the queue of its worker, if the scheduler may have one. Until the end of the step. No effect
+/// outside of a worker.
+pub fn mark_unpreemptible() {
+    let _ = with_core(Core::mark_unpreemptible);
+}
+
+/// Makes `core` the worker of this thread.
 pub(super) fn enter(core: Rc<Core>) {
-    CORE.with(|cell| assert!(cell.set(core).is_ok(), "a thread is a worker once"));
+    let before = CORE.replace(Some(core));
+    assert!(before.is_none(), "a thread is a worker once");
+}
+
+/// The thread is no worker any more.
+pub(super) fn leave() -> Option<Rc<Core>> {
+    CORE.take()
 }
 
 /// Calls `ask` with the worker of this thread; `None` elsewhere, and while the thread is being torn down.
@@ -58,5 +71,5 @@ pub(super) fn enter(core: Rc<Core>) {
 /// thread-local that it computed before.
 #[inline(never)]
 pub(super) fn with_core<R>(ask: impl FnOnce(&Core) -> R) -> Option<R> {
-    CORE.try_with(|core| core.get().map(|core| ask(core))).ok().flatten()
+    CORE.try_with(|core| core.borrow().as_deref().map(ask)).ok().flatten()
 }

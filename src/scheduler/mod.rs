@@ -5,7 +5,7 @@
 //!
 //! Entry: [`Scheduler::builder`], then [`Scheduler::spawn`]. Inside: a waker or a spawn makes a task ready
 //! (`task`, `state`) and puts it into a queue (`shared`, `queue`); a worker takes it out and runs one step (`worker`), or
-//! sleeps (`idle`, `park`). README.md argues why no wake-up is lost.
+//! sleeps (`idle`, `park`); replacements come and go (`replace`). README.md argues why no wake-up is lost.
 //!
 //! Invariants:
 //! - Steps of one task never overlap, and a task that is woken after its step began is run again.
@@ -26,6 +26,7 @@ mod observe;
 mod park;
 mod phase;
 mod queue;
+mod replace;
 mod shared;
 mod state;
 mod stats;
@@ -47,6 +48,7 @@ pub use error::{ShutdownError, SpawnError};
 pub use idle::MAX_WORKERS;
 pub use observe::StepObserver;
 pub use park::Driver;
+pub use replace::REPLACEMENTS_MAX;
 pub use state::TaskState;
 pub use stats::{Stats, WorkerStats};
 pub use task::{Step, Task, TaskRef};
@@ -115,7 +117,8 @@ impl Scheduler {
             return Err(ShutdownError::OnWorker);
         }
         self.0.shared.stop();
-        for thread in self.0.threads.lock().drain(..) {
+        let replacements = self.0.shared.replacement_threads();
+        for thread in self.0.threads.lock().drain(..).chain(replacements) {
             // A worker that panics aborts the program, so there is no error to look at.
             let _ = thread.join();
         }

@@ -32,6 +32,14 @@ impl Phase {
         self.phase.load(Ordering::Relaxed) != OPEN
     }
 
+    /// One more worker comes. False when none is left: the scheduler is closed, or about to be.
+    #[must_use]
+    pub(super) fn worker_joins(&self) -> bool {
+        // Relaxed: as long as the count is not zero, whoever leaves later takes over from everybody.
+        let join = |left: usize| (left > 0).then_some(left + 1);
+        self.workers_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, join).is_ok()
+    }
+
     /// A worker has dropped what was queued and ends. True for the last one: the injectors are its to empty.
     #[must_use]
     pub(super) fn worker_leaves(&self) -> bool {

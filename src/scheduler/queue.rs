@@ -28,6 +28,8 @@ pub(super) struct Queues {
     woken: Injector<Job>,
     preempted: Injector<Job>,
     deques: Box<[Deque]>,
+    /// Without replacements, whose deques come last.
+    workers: usize,
 }
 
 /// The deque of a worker as others see it.
@@ -38,9 +40,11 @@ struct Deque {
 }
 
 impl Queues {
-    pub(super) fn new(deques: &[Worker<Job>]) -> Self {
+    /// The queues of so many workers and of their replacements, which have the rest of the deques.
+    pub(super) fn new(deques: &[Worker<Job>], workers: usize) -> Self {
         debug_assert!(deques.len() <= MAX_WORKERS, "the builder checks the number of workers");
         Self {
+            workers,
             woken: Injector::new(),
             preempted: Injector::new(),
             deques: deques
@@ -69,7 +73,7 @@ impl Queues {
             return None;
         }
         // A fair share: the other workers come for theirs.
-        let share = self.woken.len() / self.deques.len() + 1;
+        let share = self.woken.len() / self.workers + 1;
         until_settled(|| self.woken.steal_batch_with_limit_and_pop(deque, share.min(BATCH_MAX)))
     }
 
@@ -102,6 +106,11 @@ impl Queues {
     /// True when there is a job that no awake worker is about to run.
     pub(super) fn is_work_pending(&self) -> bool {
         self.is_injected() || self.deques.iter().any(Deque::is_worth_stealing)
+    }
+
+    /// True when there is a job anywhere.
+    pub(super) fn is_any(&self) -> bool {
+        self.is_injected() || self.deques.iter().any(|deque| !deque.stealer.is_empty())
     }
 
     /// The first job in the deque of `worker` is the next of its owner, or no longer so. Said before the job is pushed

@@ -3,16 +3,19 @@
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 
 use super::current::with_core;
 use super::idle::Idle;
 use super::observe::StepObserver;
 use super::phase::Phase;
 use super::queue::Queues;
+use super::replace::Held;
 use super::stats::{Counters, Stats};
 use super::task::Job;
 use super::tick::{Tended, Ticker};
-use crate::sync::CachePadded;
+use super::worker;
+use crate::sync::{CachePadded, Mutex, Worker};
 
 /// The remote side of a scheduler: everything here may be used by every thread.
 pub(super) struct Shared {
@@ -30,31 +33,54 @@ pub(super) struct Shared {
     /// The step counts at the last tick: a worker whose count stands still is inside a long step. The ticker's own.
     steps_at_tick: Box<[AtomicU64]>,
     pub(super) observer: Option<Arc<dyn StepObserver>>,
+    /// Without replacements.
+    workers: usize,
+    seed: u64,
+    pub(super) held: Held,
+    /// One for each replacement that there may be.
+    desks: Mutex<Vec<Desk>>,
+}
+
+/// The place of a replacement: its deque while nobody uses it, and the thread of who is there or was last.
+#[derive(Default)]
+struct Desk {
+    is_taken: bool,
+    deque: Option<Worker<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a scheduler is made of, by its builder.
+pub(super) struct Parts {
+    pub(super) name: Box<str>,
+    pub(super) idle: Idle,
+    pub(super) ticker: Ticker,
+    pub(super) max_tasks: usize,
+    pub(super) observer: Option<Arc<dyn StepObserver>>,
+    pub(super) seed: u64,
 }
 
 impl Shared {
-    pub(super) fn new(
-        name: Box<str>,
-        queues: Queues,
-        idle: Idle,
-        ticker: Ticker,
-        workers: usize,
-        max: usize,
-        observer: Option<Arc<dyn StepObserver>>,
-    ) -> Self {
+    /// A scheduler of `workers` workers, and a replacement for each of the deques in `spare`.
+    pub(super) fn new(parts: Parts, queues: Queues, workers: usize, spare: Vec<Worker<Job>>) -> Self {
+        let Parts { name, idle, ticker, max_tasks: max, observer, seed } = parts;
+        let all = workers + spare.len();
         Self {
             name,
             queues,
             idle,
             ticker,
-            counters: (0..workers).map(|_| Counters::default()).collect(),
+            counters: (0..all).map(|_| Counters::default()).collect(),
             max_tasks: max,
             live_tasks: CachePadded(AtomicUsize::new(0)),
             phase: Phase::new(workers),
             last_poll: AtomicU64::new(0),
             polls_by_ticker: AtomicU64::new(0),
-            steps_at_tick: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            steps_at_tick: (0..all).map(|_| AtomicU64::new(0)).collect(),
             observer,
+            workers,
+            seed,
+            held: Held::new(all, spare.len()),
+            desks: Mutex::new(spare.into_iter().map(|deque| Desk { deque: Some(deque), ..Desk::default() }).collect()),
         }
     }
 
@@ -160,6 +186,69 @@ impl Shared {
         self.last_poll.load(Ordering::Relaxed) < tick
     }
 
+    /// The worker's marked step is over.
+    pub(super) fn unmark(&self, worker: usize) {
+        if self.held.unmark(worker) {
+            self.tell_replacements();
+        }
+    }
+
+    /// One of them is too many: it looks when it wakes up, whichever it is.
+    fn tell_replacements(&self) {
+        self.idle.notify_all();
+    }
+
+    /// True for the number of a replacement.
+    pub(super) fn is_replacement(&self, worker: usize) -> bool {
+        worker >= self.workers
+    }
+
+    /// Starts a replacement for a worker that is held, when there is work that nobody else is there for.
+    fn hire(self: &Arc<Self>) {
+        if !self.held.is_one_missing() || self.idle.parked() > 0 || !self.queues.is_any() {
+            return;
+        }
+        let mut desks = self.desks.lock();
+        // Under the lock, as in `replacement_threads`.
+        if self.is_stopping() {
+            return;
+        }
+        let Some(at) = desks.iter().position(|desk| !desk.is_taken) else { return };
+        if !self.phase.worker_joins() {
+            return;
+        }
+        self.held.hire();
+        let (shared, index) = (Arc::clone(self), self.workers + at);
+        // It takes the deque itself, so that a thread that is refused loses nothing.
+        let started = worker::start(Arc::clone(self), index, self.seed, move || shared.desks.lock()[at].deque.take());
+        match started {
+            // The handle before belongs to a thread that is gone, or has nothing left to do.
+            Ok(thread) => {
+                desks[at].is_taken = true;
+                desks[at].thread = Some(thread);
+            }
+            Err(error) => {
+                self.held.not_hired();
+                drop(desks);
+                self.worker_leaves();
+                tracing::warn!(scheduler = %self.name, %error, "no thread for the replacement of a worker");
+            }
+        }
+    }
+
+    /// A replacement leaves its deque, which is empty.
+    pub(super) fn give_back(&self, index: usize, deque: Worker<Job>) {
+        let mut desks = self.desks.lock();
+        let desk = &mut desks[index - self.workers];
+        desk.deque = Some(deque);
+        desk.is_taken = false;
+    }
+
+    /// The threads of replacements that may still run, for who waits for them. After [`Shared::stop`] there are no others.
+    pub(super) fn replacement_threads(&self) -> Vec<JoinHandle<()>> {
+        self.desks.lock().iter_mut().filter_map(|desk| desk.thread.take()).collect()
+    }
+
     pub(super) fn stats(&self) -> Stats {
         Stats {
             workers: self
@@ -173,6 +262,7 @@ impl Shared {
             preempted_queue: self.queues.preempted_len(),
             parked_workers: self.idle.parked(),
             polls_by_ticker: self.polls_by_ticker.load(Ordering::Relaxed),
+            replacements: self.held.hired(),
         }
     }
 }
@@ -185,22 +275,28 @@ pub(super) fn retire(job: &Job) {
 
 impl Tended for Shared {
     /// Workers that are all inside steps look at neither the driver nor each other: then this is done here.
-    fn tend(&self, last: u64) {
+    fn tend(self: Arc<Self>, last: u64) {
         if self.is_stopping() {
             return;
         }
         if self.is_poll_due(last) && self.poll_driver(last + 1) {
             self.polls_by_ticker.fetch_add(1, Ordering::Relaxed);
         }
-        let has_waited = |(worker, (counters, seen)): (usize, (&Counters, &AtomicU64))| {
+        let mut is_anybody_waiting = false;
+        for (worker, (counters, seen)) in self.counters.iter().zip(&self.steps_at_tick).enumerate() {
             let steps = counters.steps();
-            seen.swap(steps, Ordering::Relaxed) == steps && self.queues.deque_len(worker) > 0
-        };
-        // All of them are looked at, so that all of them are noted.
-        let waiting = self.counters.iter().zip(&self.steps_at_tick).enumerate().filter(|&it| has_waited(it)).count();
-        if waiting > 0 {
+            // All of them are looked at, so that all of them are noted.
+            if seen.swap(steps, Ordering::Relaxed) == steps {
+                is_anybody_waiting |= self.queues.deque_len(worker) > 0;
+                if self.held.hold(worker) {
+                    self.tell_replacements();
+                }
+            }
+        }
+        if is_anybody_waiting {
             self.idle.notify_one();
         }
         self.idle.staff_driver();
+        self.hire();
     }
 }

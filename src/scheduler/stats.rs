@@ -8,7 +8,7 @@ use crate::sync::CachePadded;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// One for each worker, in the order of the thread names.
+    /// One for each worker, in the order of the thread names; then one for each replacement that there may be.
     pub workers: Vec<WorkerStats>,
     /// Tasks that are spawned and neither complete nor dropped.
     pub live_tasks: usize,
@@ -20,6 +20,8 @@ pub struct Stats {
     pub parked_workers: usize,
     /// Looks at the driver by the ticker, because all workers were inside steps for a whole tick.
     pub polls_by_ticker: u64,
+    /// Replacements that are there for workers inside steps that can't be preempted.
+    pub replacements: usize,
 }
 
 impl Stats {

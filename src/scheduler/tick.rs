@@ -33,7 +33,7 @@ type Callback = Arc<dyn Fn() + Send + Sync>;
 /// What the ticker looks after once a tick.
 pub(super) trait Tended: Send + Sync {
     /// `last` is the tick that is over.
-    fn tend(&self, last: u64);
+    fn tend(self: Arc<Self>, last: u64);
 }
 
 /// Ticks while some worker of some scheduler attached to it is awake. A cheap handle; clones tick together.

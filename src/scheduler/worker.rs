@@ -1,8 +1,10 @@
 //! One worker: the loop, and what belongs to its thread alone.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use super::current;
 use super::idle::Surroundings;
@@ -30,6 +32,9 @@ const PAUSE_FIRST: u32 = 8;
 /// the wake would cost more than the work. Stretches of 10 µs pass this test mostly, those of 300 µs as good as never.
 const BRIEF_STRETCHES: u32 = 16;
 
+/// Linux keeps this many bytes of a thread's name.
+const THREAD_NAME_MAX: usize = 15;
+
 /// What one worker owns. Lives on its thread; the thread-local of [`current`] points to it.
 pub(super) struct Core {
     shared: Arc<Shared>,
@@ -53,6 +58,8 @@ pub(super) struct Core {
     /// There may be jobs in the deque that nobody was told of: the first one, because it is this worker's next, or those
     /// that came with a batch.
     untold: Cell<bool>,
+    /// The present step said that it can't be told to end.
+    is_marked: Cell<bool>,
     /// The loop is over: this thread is a stranger to its scheduler now.
     retired: Cell<bool>,
 }
@@ -73,6 +80,7 @@ impl Core {
             woke_in: Cell::new(tick),
             brief: Cell::new(0),
             untold: Cell::new(false),
+            is_marked: Cell::new(false),
             retired: Cell::new(false),
         }
     }
@@ -88,6 +96,13 @@ impl Core {
     /// True when the running task is cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
         self.running.borrow().as_ref().is_some_and(|job| job.header().state.is_cancelled())
+    }
+
+    /// See [`current::mark_unpreemptible`].
+    pub(super) fn mark_unpreemptible(&self) {
+        if !self.is_marked.replace(true) {
+            self.shared.held.mark(self.index);
+        }
     }
 
     /// See [`current::should_yield`].
@@ -127,7 +142,7 @@ impl Core {
     fn run(&self) {
         let idle = &self.shared.idle;
         let mut searching = None;
-        while !self.shared.is_stopping() {
+        while !self.shared.is_stopping() && !self.leaves() {
             self.look_after_driver();
             if let Some(job) = self.next_job() {
                 if searching.take().is_some() {
@@ -154,9 +169,26 @@ impl Core {
             };
         }
         if searching.is_some() {
-            idle.searching_to_running(false, || false);
+            idle.searching_to_running(false, || !self.shared.is_stopping() && self.shared.queues.is_work_pending());
         }
-        self.drop_queued();
+        if self.shared.is_stopping() {
+            self.drop_queued();
+        } else {
+            self.hand_over();
+        }
+    }
+
+    /// True for a replacement that is one too many: it goes now.
+    fn leaves(&self) -> bool {
+        self.shared.is_replacement(self.index) && self.shared.held.leave()
+    }
+
+    /// A replacement goes: what it has is for the others.
+    fn hand_over(&self) {
+        while let Some(job) = self.deque.pop() {
+            self.shared.push_injected(job);
+        }
+        self.shared.queues.set_first_taken(self.index, false);
     }
 
     /// True when this worker will park again before anybody else could take the driver's role for it. If it does not, the
@@ -239,6 +271,9 @@ impl Core {
         self.running.replace(Some(job));
         let _ = current::take_preempted();
         let result = self.running.borrow().as_ref().map(|job| job.step(&waker));
+        if self.is_marked.take() {
+            self.shared.unmark(self.index);
+        }
         drop(waker);
         let job = self.running.take().expect("it was put there above");
         let state = &job.header().state;
@@ -287,7 +322,9 @@ impl Core {
 
 impl Surroundings for Core {
     fn must_stay_awake(&self) -> bool {
-        self.shared.is_stopping() || self.shared.queues.is_work_pending()
+        self.shared.is_stopping()
+            || self.shared.queues.is_work_pending()
+            || self.shared.is_replacement(self.index) && self.shared.held.is_one_too_many()
     }
 
     fn own_len(&self) -> usize {
@@ -315,14 +352,42 @@ fn end(job: &Job) {
     job.header().state.running_to_complete();
 }
 
+/// Starts the thread of a worker; it takes its deque from `deque`. Without one it is not needed and ends.
+pub(super) fn start(
+    shared: Arc<Shared>,
+    index: usize,
+    seed: u64,
+    deque: impl FnOnce() -> Option<Worker<Job>> + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(thread_name(index, shared.name())).spawn(move || {
+        let _abort = AbortIfUnwinding("a worker");
+        let deque = deque().expect("a worker that is started has a deque");
+        main(Rc::new(Core::new(shared, index, deque, seed)));
+    })
+}
+
 /// The main function of a worker's thread.
-pub(super) fn main(core: Core) {
-    let _abort = AbortIfUnwinding("a worker");
-    let core = Rc::new(core);
+fn main(core: Rc<Core>) {
     current::enter(Rc::clone(&core));
     core.shared.ticker.enter();
     core.run();
     core.retired.set(true);
     core.shared.ticker.leave();
-    core.shared.worker_leaves();
+    let shared = Arc::clone(&core.shared);
+    drop(current::leave());
+    if let Some(Core { index, deque, .. }) = Rc::into_inner(core)
+        && shared.is_replacement(index)
+    {
+        shared.give_back(index, deque);
+    }
+    shared.worker_leaves();
+}
+
+fn thread_name(index: usize, scheduler: &str) -> String {
+    let local = scheduler.rsplit(':').next().unwrap_or_default();
+    let mut name = format!("wippy-w{index}:{local}").replace('\0', "");
+    while name.len() > THREAD_NAME_MAX {
+        name.pop();
+    }
+    name
 }

@@ -6,6 +6,7 @@
 
 mod idle;
 mod phase;
+mod replace;
 mod state;
 mod tick;
 

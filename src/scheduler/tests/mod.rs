@@ -7,6 +7,7 @@ mod fairness;
 mod lifecycle;
 mod parking;
 mod random;
+mod replace;
 mod shutdown;
 mod ticking;
 
