@@ -227,6 +227,7 @@ impl Simulation {
             HostKind::Process,
             HostRules::default(),
             Arc::new(AtomicU64::new(0)),
+            Ceiling::new(Vec::new()),
             move || {
                 let reactor = Reactor::new(time.clone(), ReactorConfig::default())?;
                 let builder = Scheduler::builder("sim").workers(workers).seed(1);
