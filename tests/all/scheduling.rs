@@ -129,7 +129,7 @@ fn a_guest_that_meets_nobody_and_waits_for_nothing_takes_one_step() {
 fn a_lone_spinner_pays_for_no_switch() {
     let world = World::new();
     let spinner = world.spawn("one", "spin", &[]);
-    World::until("the spinner runs", || spinner.state() == State::Running);
+    World::until("the spinner runs", || spinner.steps() > 0 && spinner.state() == State::Running);
     let before = spinner.steps();
     for _ in 0..200 {
         world.clock.advance(TICK).unwrap();
