@@ -16,7 +16,7 @@ use crate::process::{
 };
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
-use crate::scheduler::{Scheduler, StepObserver, Ticker};
+use crate::scheduler::{REPLACEMENTS_MAX, Scheduler, StepObserver, Ticker};
 use crate::volume::Volumes;
 use crate::wasi::{Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
@@ -322,10 +322,14 @@ impl HostPlan {
             };
             let (id, ticker, clock) = (entry.id().clone(), ticker.clone(), self.clock.clone());
             let (blocking, observer) = (self.blocking.clone(), self.observer.clone());
+            let replacements = if rules.allow_preempt_none { REPLACEMENTS_MAX } else { 0 };
             hosts.push(Host::new(entry.id().clone(), kind, rules, Arc::clone(&next), ceiling.clone(), move || {
                 let reactor = Reactor::new(clock.clone(), ReactorConfig::default().with_blocking(blocking.clone()))?;
-                let mut scheduler =
-                    Scheduler::builder(id.name()).workers(workers).driver(Arc::clone(&reactor) as _).ticker(&ticker);
+                let mut scheduler = Scheduler::builder(id.name())
+                    .workers(workers)
+                    .replacements(replacements)
+                    .driver(Arc::clone(&reactor) as _)
+                    .ticker(&ticker);
                 if let Some(observer) = &observer {
                     scheduler = scheduler.observe(Arc::clone(observer));
                 }
@@ -343,6 +347,7 @@ fn rules_of(host: &ProcessHost) -> HostRules {
         bounds: Bounds { processes: bound(host.max_processes), queued: bound(host.max_queued) },
         default_limits: host.default_limits.clone(),
         ceilings: host.limits.clone(),
+        allow_preempt_none: host.allow_preempt_none,
     }
 }
 

@@ -47,11 +47,18 @@ pub(crate) struct HostRules {
     pub(crate) default_limits: LimitsSpec,
     /// The ceilings of all of them.
     pub(crate) ceilings: LimitsSpec,
+    /// Whether it takes programs whose processes can't be preempted.
+    pub(crate) allow_preempt_none: bool,
 }
 
 impl Default for HostRules {
     fn default() -> Self {
-        Self { bounds: Bounds::NONE, default_limits: LimitsSpec::default(), ceilings: LimitsSpec::default() }
+        Self {
+            bounds: Bounds::NONE,
+            default_limits: LimitsSpec::default(),
+            ceilings: LimitsSpec::default(),
+            allow_preempt_none: false,
+        }
     }
 }
 
@@ -170,6 +177,9 @@ impl Host {
         deadline: Option<Instant>,
     ) -> Result<ProcessHandle, SpawnError> {
         program.check(&start.input).map_err(|error| SpawnError::Arguments { entry: start.entry.clone(), error })?;
+        if !program.is_preemptible() && !self.rules.allow_preempt_none {
+            return Err(SpawnError::PreemptNone { entry: start.entry, host: self.id.clone() });
+        }
         let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
         let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
         program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;

@@ -112,6 +112,17 @@ pub enum SpawnError {
         /// What does not fit.
         error: ArgumentError,
     },
+    /// The processes of the entry can't be preempted, and the host takes no such.
+    #[error(
+        "`{entry}` has `preempt: none`, which host `{host}` does not allow: write `allow_preempt_none: true` under `host:` of a \
+         `process.host` and start it there"
+    )]
+    PreemptNone {
+        /// The entry.
+        entry: EntryId,
+        /// The host.
+        host: EntryId,
+    },
     /// There is no room for another process now: at its host, by what that declares, or in the whole runtime, by what
     /// bounds it on this machine.
     #[error("{}", busy(.host, .bound, *.allowed, *.live, .raise.as_deref()))]

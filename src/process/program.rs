@@ -53,6 +53,12 @@ pub trait Program: Send + Sync + 'static {
         Footprint { memory: NATIVE_BYTES, ..Footprint::default() }
     }
 
+    /// Whether its processes let others run when a slice is over. Only hosts that allow it start those that do not, and a
+    /// step of theirs calls [`mark_unpreemptible`](crate::scheduler::current::mark_unpreemptible).
+    fn is_preemptible(&self) -> bool {
+        true
+    }
+
     /// Makes a process. Nothing of the guest runs here; that begins with the first step.
     fn create(&self, birth: Birth) -> Box<dyn Process>;
 

@@ -1,4 +1,6 @@
 //! What a process may ask about the step it is in. The worker of the step answers, through a thread-local: a guest that
 //! computes holds no reference to it, since it changes workers between steps.
 
-pub(crate) use crate::scheduler::current::{cancelled, mark_preempted, should_yield, take_preempted};
+pub(crate) use crate::scheduler::current::{
+    cancelled, mark_preempted, mark_unpreemptible, should_yield, take_preempted,
+};

@@ -8,6 +8,7 @@ use wasmtime::{Cache, CacheConfig, Config, Engine};
 
 use crate::limits::Limits;
 use crate::reactor::assert_may_block;
+use crate::registry::Preempt;
 
 /// The stacks there are, in bytes, smallest first. The engine fixes a guest's stack when code is compiled, so `max_stack`
 /// selects the smallest of these that has what is asked for; no limit, and anything beyond, selects the largest.
@@ -89,6 +90,8 @@ pub struct EngineClass {
     /// Whether instructions are counted. The counts must be the same on every machine, so nothing that the standard leaves
     /// to it may differ either.
     fuel: bool,
+    /// Whether loops and functions look at the epoch, so that a slice ends.
+    epochs: bool,
 }
 
 impl EngineClass {
@@ -116,8 +119,13 @@ impl EngineClass {
     }
 
     /// The class of a process with these limits, of a binary of this many bytes.
-    pub(crate) fn of(binary: usize, limits: &Limits) -> Self {
-        Self { image: Image::of(binary), stack: stack_class(limits.max_stack), fuel: limits.max_fuel.is_some() }
+    pub(crate) fn of(binary: usize, limits: &Limits, preempt: Preempt) -> Self {
+        Self {
+            image: Image::of(binary),
+            stack: stack_class(limits.max_stack),
+            fuel: limits.max_fuel.is_some(),
+            epochs: preempt != Preempt::None,
+        }
     }
 }
 
@@ -146,7 +154,7 @@ impl Engines {
         }
         let engines = Self(Arc::new(Made { cache, by_class: RwLock::default() }));
         // The most common one: a machine that lacks something is told before anything is loaded.
-        engines.get(EngineClass::of(0, &Limits::default()))?;
+        engines.get(EngineClass::of(0, &Limits::default(), Preempt::Epoch))?;
         Ok((engines, uncached))
     }
 
@@ -198,7 +206,7 @@ impl Made {
     fn config(&self, class: EngineClass) -> Config {
         let mut config = Config::new();
         config
-            .epoch_interruption(true)
+            .epoch_interruption(class.epochs)
             // Doubles the cost of a component call and serves WASI 0.3 only.
             .concurrency_support(false)
             .memory_init_cow(class.image == Image::Mapped)
@@ -249,13 +257,15 @@ mod tests {
         let same = |one: EngineClass, other: EngineClass| {
             Engine::same(&engines.get(one).expect("an engine"), &engines.get(other).expect("an engine"))
         };
-        let usual = EngineClass::of(100, &limits);
-        assert!(same(usual, EngineClass::of(COPIED_BINARY_MAX, &limits)));
-        assert!(!same(usual, EngineClass::of(COPIED_BINARY_MAX + 1, &limits)));
+        let class = |binary, limits: &Limits| EngineClass::of(binary, limits, Preempt::Epoch);
+        let usual = class(100, &limits);
+        assert!(same(usual, class(COPIED_BINARY_MAX, &limits)));
+        assert!(!same(usual, class(COPIED_BINARY_MAX + 1, &limits)));
+        assert!(!same(usual, EngineClass::of(100, &limits, Preempt::None)));
         limits.max_fuel = Some(1);
-        assert!(!same(usual, EngineClass::of(100, &limits)));
+        assert!(!same(usual, class(100, &limits)));
         limits.max_fuel = None;
         limits.max_stack = Some(2 << 20);
-        assert!(!same(usual, EngineClass::of(100, &limits)));
+        assert!(!same(usual, class(100, &limits)));
     }
 }

@@ -5,12 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{CallHook, Store, UpdateDeadline};
 
 use super::failure::Ended;
 use super::program::{Over, Program, Target};
 use super::state::State;
 use crate::process::{Birth, Exit, Process, Progress, step};
+use crate::registry::Preempt;
 
 /// Ticks until the epoch callback is asked again.
 const TICKS_PER_LOOK: u64 = 1;
@@ -20,7 +21,7 @@ pub(super) enum Fiber {
     /// Made, and nothing else: the first step initialises.
     Init(Box<(Arc<Program>, Arc<Target>, Birth)>),
     /// The guest runs, waits or was preempted.
-    Running(Pin<Box<dyn Future<Output = Over> + Send>>),
+    Running(Preempt, Pin<Box<dyn Future<Output = Over> + Send>>),
     /// The guest is over and gone, its output is on its way.
     Leaving(Over),
     /// Nothing is held any more.
@@ -39,9 +40,12 @@ impl Process for Fiber {
             && let Self::Init(start) = std::mem::replace(self, Self::Closed)
         {
             let (program, target, birth) = *start;
-            *self = Self::Running(Box::pin(program.execute(target, birth)));
+            *self = Self::Running(program.preempt, Box::pin(program.execute(target, birth)));
         }
-        if let Self::Running(future) = self {
+        if let Self::Running(preempt, future) = self {
+            if *preempt == Preempt::None {
+                step::mark_unpreemptible();
+            }
             match future.as_mut().poll(context) {
                 Poll::Ready(over) => *self = Self::Leaving(over),
                 // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
@@ -72,17 +76,30 @@ impl Process for Fiber {
 pub(super) fn slice(store: &mut Store<State>) {
     store.set_epoch_deadline(TICKS_PER_LOOK);
     store.epoch_deadline_callback(|store| {
-        if step::cancelled() {
-            return Err(wasmtime::Error::new(Ended(Exit::Terminated)));
-        }
-        let State { usage, clock, .. } = store.data();
-        let now = clock.now().as_nanos();
-        usage.check_time(now)?;
+        let now = may_go_on(store.data())?;
         // Asked at each tick, also within a slice: it looks after the reactor.
-        if step::should_yield() && usage.is_slice_over(now) {
+        if step::should_yield() && store.data().usage.is_slice_over(now) {
             step::mark_preempted();
             return Ok(UpdateDeadline::Yield(TICKS_PER_LOOK));
         }
         Ok(UpdateDeadline::Continue(TICKS_PER_LOOK))
     });
+}
+
+/// Has `store` ask whenever the guest calls the host: all there is for code that was compiled without checks.
+pub(super) fn ask_at_host_calls(store: &mut Store<State>) {
+    store.call_hook(|store, hook| match hook {
+        CallHook::CallingHost => may_go_on(store.data()).map(|_| ()),
+        CallHook::ReturningFromHost | CallHook::CallingWasm | CallHook::ReturningFromWasm => Ok(()),
+    });
+}
+
+/// The time, when nobody asked for the end of the process and it has time left.
+fn may_go_on(State { usage, clock, .. }: &State) -> wasmtime::Result<u64> {
+    if step::cancelled() {
+        return Err(wasmtime::Error::new(Ended(Exit::Terminated)));
+    }
+    let now = clock.now().as_nanos();
+    usage.check_time(now)?;
+    Ok(now)
 }

@@ -4,7 +4,9 @@ use wasmtime::ResourcesRequired;
 
 use super::engine::{EngineClass, HOST_STACK_BYTES, Image, MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
 use super::program::Target;
+use crate::limits::Limits;
 use crate::process::Footprint;
+use crate::registry::Preempt;
 
 /// Mappings of a fiber's stack: its guard page and itself.
 const STACK_MAPPINGS: u64 = 2;
@@ -105,17 +107,16 @@ impl Needs {
 
 /// What one process takes whose entry names no limits, of a usual binary of so many bytes.
 pub(crate) fn usual(binary: usize) -> Footprint {
-    Needs::usual(binary).footprint(EngineClass::of(binary, &crate::limits::Limits::default()))
+    Needs::usual(binary).footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::Limits;
 
     fn footprint(needs: Needs) -> Footprint {
         let binary = usize::try_from(needs.binary).expect("a size");
-        needs.footprint(EngineClass::of(binary, &Limits::default()))
+        needs.footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch))
     }
 
     #[test]

@@ -22,8 +22,11 @@ use super::program::{self, Program, Startable, Surroundings, Target, runs_before
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
 use crate::env::Environment;
+use crate::limits::Limits;
 use crate::process;
-use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Registry, Severity, Spec, WasmSpec};
+use crate::registry::{
+    Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Preempt, ProcessHost, Registry, Severity, Spec, WasmSpec,
+};
 use crate::volume::Volumes;
 use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, RULE_FORMS, Resolver, Rule};
 
@@ -181,33 +184,80 @@ fn problem(entry: &Entry, code: &'static str, field: &str, message: String) -> D
     entry.problem(Severity::Error, code, &[field], message)
 }
 
-/// What the hosts of an application say of limits: which engines an entry needs.
+/// What the hosts of an application say of limits and preemption: which engines an entry needs.
 struct Classes<'r> {
-    hosts: Vec<(&'r LimitsSpec, &'r LimitsSpec)>,
+    hosts: Vec<&'r ProcessHost>,
 }
 
 impl<'r> Classes<'r> {
     fn of(registry: &'r Registry) -> Self {
         let hosts = registry.iter().filter_map(|entry| match entry.spec() {
-            Spec::ProcessHost(host) => Some((&host.default_limits, &host.limits)),
+            Spec::ProcessHost(host) => Some(host),
             _ => None,
         });
         Self { hosts: hosts.collect() }
     }
 
-    /// The classes in which a binary of this size is needed, the one of a host without limits first: a terminal is such a
-    /// host, and most applications have no other kind.
-    fn needed(&self, binary: usize, limits: &LimitsSpec) -> Vec<EngineClass> {
+    /// The hosts that take an entry, as far as preemption goes.
+    fn taking(&self, preempt: Preempt) -> impl Iterator<Item = &'r ProcessHost> {
+        self.hosts.iter().copied().filter(move |host| preempt != Preempt::None || host.allow_preempt_none)
+    }
+
+    /// What a process of the entry may use, for each kind of host: one without limits first. A terminal is such a host,
+    /// and most applications have no other kind.
+    fn limits(&self, spec: &WasmSpec) -> Vec<Limits> {
         let silent = LimitsSpec::default();
-        let hosts = [(&silent, &silent)].into_iter().chain(self.hosts.iter().copied());
+        let resolve = |defaults, ceilings| LimitsSpec::resolve(&[&spec.limits, defaults], ceilings);
+        let declared: Vec<_> =
+            self.taking(spec.preempt).map(|host| resolve(&host.default_limits, &host.limits)).collect();
+        // An entry that nobody takes is compiled all the same, so that what is wrong with it is told.
+        let is_taken_by_terminals = spec.preempt != Preempt::None || declared.is_empty();
+        is_taken_by_terminals.then(|| resolve(&silent, &silent)).into_iter().chain(declared).collect()
+    }
+
+    /// The classes in which a binary of this size is needed.
+    fn needed(&self, binary: usize, spec: &WasmSpec) -> Vec<EngineClass> {
         let mut classes = Vec::new();
-        for (defaults, ceilings) in hosts {
-            let class = EngineClass::of(binary, &LimitsSpec::resolve(&[limits, defaults], ceilings));
+        for limits in self.limits(spec) {
+            let class = EngineClass::of(binary, &limits, spec.preempt);
             if !classes.contains(&class) {
                 classes.push(class);
             }
         }
         classes
+    }
+}
+
+/// What `preempt: none` costs: hosts that do not take the entry, limits that can't be kept while it computes.
+fn warn_of_preempt_none(entry: &Entry, spec: &WasmSpec, classes: &Classes<'_>, problems: &mut Vec<Diagnostic>) {
+    if spec.preempt != Preempt::None {
+        return;
+    }
+    let mut warn = |code, message: &str, help: &str| {
+        problems.push(entry.problem(Severity::Warning, code, &["preempt"], message.to_owned()).help(help.to_owned()));
+    };
+    if classes.taking(spec.preempt).next().is_none() {
+        warn(
+            "preempt-not-allowed",
+            "no host takes an entry with `preempt: none`",
+            "write `allow_preempt_none: true` under `host:` of a `process.host`",
+        );
+    }
+    let limits = classes.limits(spec);
+    let late = [
+        ("max_execution", limits.iter().any(|limits| limits.max_execution.is_some())),
+        ("max_cpu", limits.iter().any(|limits| limits.max_cpu.is_some())),
+    ];
+    for (limit, _) in late.into_iter().filter(|(_, is_set)| *is_set) {
+        warn(
+            "limit-not-enforced",
+            &format!("with `preempt: none`, `{limit}` ends no loop: it acts when the guest calls its host"),
+            "`max_fuel` ends loops too",
+        );
+    }
+    if limits.iter().any(|limits| limits.max_step.is_some()) {
+        let message = "with `preempt: none`, `max_step` has no effect: there are no slices";
+        warn("limit-not-enforced", message, "remove it");
     }
 }
 
@@ -228,7 +278,7 @@ fn compile_all(
             _ => None,
         })
         .flat_map(|(spec, hash, bytes)| {
-            classes.needed(bytes.len(), &spec.limits).into_iter().map(move |class| ((hash, class), bytes))
+            classes.needed(bytes.len(), spec).into_iter().map(move |class| ((hash, class), bytes))
         })
         .collect();
     if let Some(progress) = progress {
@@ -317,7 +367,7 @@ fn link(
             (Vec::new(), 0)
         }
         Binary::Verified { hash, bytes } => {
-            let classes = classes.needed(bytes.len(), &spec.limits);
+            let classes = classes.needed(bytes.len(), spec);
             let target = |class| target(entry, spec, (*hash, class), codes, profiles, linkers);
             if classes.first().is_some_and(|class| matches!(codes[&(*hash, *class)], Ok(Code::Core(_)))) {
                 refuse_component_profiles(entry, spec, &mut problems);
@@ -340,7 +390,9 @@ fn link(
         }
     }
     let mounts = read_mounts(entry, spec, sources, &mut problems);
-    let program = (!targets.is_empty() && problems.is_empty()).then(|| {
+    let is_sound = !targets.is_empty() && problems.is_empty();
+    warn_of_preempt_none(entry, spec, classes, &mut problems);
+    let program = is_sound.then(|| {
         let surroundings = Surroundings {
             mounts,
             args: spec.wasi.args.clone().unwrap_or_default(),
@@ -357,6 +409,7 @@ fn link(
             targets,
             binary: size,
             limits: spec.limits.clone(),
+            preempt: spec.preempt,
             profiles,
             surroundings,
         };

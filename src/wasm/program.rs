@@ -21,7 +21,7 @@ use crate::process::{
     self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, Stdio,
 };
 use crate::reactor::Reactor;
-use crate::registry::{EntryId, LimitsSpec, WasiEnv};
+use crate::registry::{EntryId, LimitsSpec, Preempt, WasiEnv};
 use crate::wasi::{
     GuestExit, Lines, Mount, NetworkPolicy, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig, WasiState,
 };
@@ -57,6 +57,7 @@ pub(super) struct Program {
     /// What its processes take of the machine.
     pub(super) needs: Needs,
     pub(super) limits: LimitsSpec,
+    pub(super) preempt: Preempt,
     pub(super) profiles: ProfileSet,
     pub(super) surroundings: Surroundings,
 }
@@ -128,7 +129,10 @@ impl Program {
         {
             return Over::at_once(exit_of(error, &self.entry, Phase::Instantiate, &usage));
         }
-        fiber::slice(&mut store);
+        match self.preempt {
+            Preempt::Epoch => fiber::slice(&mut store),
+            Preempt::None => fiber::ask_at_host_calls(&mut store),
+        }
         let exit = self.call(&target, &mut store, &birth.input).await;
         let exit = after_refusal(exit, store.data_mut().memory.refused());
         let drain = store.data().wasi.drain();
@@ -291,7 +295,7 @@ impl Program {
     }
 
     fn target(&self, limits: &Limits) -> Option<&Arc<Target>> {
-        let wanted = EngineClass::of(self.binary, limits);
+        let wanted = EngineClass::of(self.binary, limits, self.preempt);
         self.targets.iter().find(|(class, _)| *class == wanted).map(|(_, target)| target)
     }
 }
@@ -340,9 +344,8 @@ impl process::Program for Startable {
     }
 
     fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
-        let Some((class, _)) =
-            self.0.targets.iter().find(|(class, _)| *class == EngineClass::of(self.0.binary, limits))
-        else {
+        let wanted = EngineClass::of(self.0.binary, limits, self.0.preempt);
+        let Some((class, _)) = self.0.targets.iter().find(|(class, _)| *class == wanted) else {
             return Err(ArgumentError::new(
                 "`max_stack` and `max_fuel` are compiled in, and it was not compiled for these: write them under `limits:` of \
                  the entry, or under `default_limits:` of a host",
@@ -353,7 +356,11 @@ impl process::Program for Startable {
     }
 
     fn footprint(&self, limits: &Limits) -> Footprint {
-        self.0.needs.footprint(EngineClass::of(self.0.binary, limits))
+        self.0.needs.footprint(EngineClass::of(self.0.binary, limits, self.0.preempt))
+    }
+
+    fn is_preemptible(&self) -> bool {
+        self.0.preempt != Preempt::None
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {

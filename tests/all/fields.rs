@@ -31,7 +31,6 @@ use Seen::{By, Later};
 const FUNCTIONS: Seen = Later("functions: `function.wasm`, `function.wat` and their pools");
 const LUA: Seen = Later("Lua");
 const SUPERVISION: Seen = Later("supervision: services start, stop and restart");
-const PREEMPTION: Seen = Later("code that is compiled without checks");
 const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
 
 /// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
@@ -83,7 +82,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("ProcessHost", "local_queue_size", Later("nothing: a hint for a queue that grows by itself")),
     ("ProcessHost", "max_processes", By("a_full_host_refuses_or_lets_wait")),
     ("ProcessHost", "max_queued", By("a_full_host_refuses_or_lets_wait")),
-    ("ProcessHost", "allow_preempt_none", PREEMPTION),
+    ("ProcessHost", "allow_preempt_none", By("only_a_host_that_allows_it_takes_a_guest_without_checks")),
     ("ProcessHost", "default_limits", By("entry_host_and_spawn_settle_a_limit_together")),
     ("ProcessHost", "limits", By("entry_host_and_spawn_settle_a_limit_together")),
     ("ProcessHost", "lifecycle", SUPERVISION),
@@ -114,7 +113,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("WasmSpec", "wasi", By("written_arguments_win_over_typed_ones")),
     ("WasmSpec", "pool", FUNCTIONS),
     ("WasmSpec", "limits", By("wall_time_is_limited_in_both_spellings")),
-    ("WasmSpec", "preempt", PREEMPTION),
+    ("WasmSpec", "preempt", By("beside_a_guest_without_checks_a_replacement_does_the_work")),
     ("WatSpec", "*", FUNCTIONS),
 ];
 
@@ -246,6 +245,7 @@ fn every_named_test_exists() {
         "goldens",
         "limits",
         "mission",
+        "preempt",
         "sockets",
     ];
     let tests: String = files.map(|name| source(&format!("tests/all/{name}.rs"))).concat();

@@ -17,7 +17,7 @@ use super::support::{House, text_app};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "it never came: {what}");
@@ -26,7 +26,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Entries of guests in text form, beside those of the fixtures: `text: NAME` names one of `guests`.
-fn house(guests: &[(&str, &str)], entries: &str, clock: Clock) -> House {
+pub(crate) fn house(guests: &[(&str, &str)], entries: &str, clock: Clock) -> House {
     House::of(text_app(guests, entries), clock)
 }
 
@@ -39,13 +39,13 @@ fn entries(guest: &str, method: &str, limits: &[&str]) -> String {
 }
 
 #[track_caller]
-fn exceeded(exit: &Exit, limit: &str, allowed: &str) -> String {
+pub(crate) fn exceeded(exit: &Exit, limit: &str, allowed: &str) -> String {
     let Exit::LimitExceeded(found) = exit else { panic!("expected `{limit}`, found {exit:?}") };
     assert_eq!((found.limit, found.allowed.as_str()), (limit, allowed));
     found.used.clone()
 }
 
-fn returned(value: i64) -> Exit {
+pub(crate) fn returned(value: i64) -> Exit {
     Exit::Returned(Payload::Int(value))
 }
 
@@ -176,7 +176,7 @@ fn fuel_ends_a_start_function_too() {
 const SPINNER: &str = r#"(module (memory 1)
     (func (export "spin") (drop (memory.grow (i32.const 1))) (loop $again (br $again))))"#;
 
-fn computes(process: &ProcessHandle) -> bool {
+pub(crate) fn computes(process: &ProcessHandle) -> bool {
     process.state() == State::Running && process.usage().memory() == 2 << 16
 }
 

@@ -26,6 +26,8 @@ mod limits;
 mod lives;
 /// The YAML of the mission as one application.
 mod mission;
+/// Code without checks.
+mod preempt;
 /// The world around a guest and its streams.
 mod probe;
 /// Who runs when: slices, sleepers, limits of time.

@@ -26,6 +26,15 @@ pub(crate) fn thread_names(pid: u32) -> BTreeSet<String> {
         .collect()
 }
 
+/// The names of the threads of this very program, each as often as it is there.
+pub(crate) fn threads_of_this_program() -> Vec<String> {
+    fs::read_dir("/proc/self/task")
+        .expect("this program lives")
+        .filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .map(|name| name.trim().to_owned())
+        .collect()
+}
+
 /// The epoll instances of a program, each by what it watches: descriptors of one instance watch the same.
 fn epoll_instances(pid: u32) -> BTreeSet<BTreeSet<String>> {
     fs::read_dir(format!("/proc/{pid}/fd"))
