@@ -8,9 +8,11 @@ use super::footprint::{ELEMENT_BYTES, table_mappings};
 use crate::limits::{LimitExceeded, Usage};
 use crate::process::{Ceiling, Share};
 
-/// Asked by the engine before anything grows.
+/// Asked by the engine before anything grows. Goes with the store, and gives back what the guest held.
 pub(super) struct Memory {
     usage: Arc<Usage>,
+    /// What the guest's memories and tables take together: they never shrink.
+    held: u64,
     /// What the last growth took; the engine may still fail to carry it out.
     granted: u64,
     /// The refusal after which no growth was granted.
@@ -25,7 +27,7 @@ pub(super) struct Memory {
 impl Memory {
     /// For a process whose footprint has the mappings of this many large tables.
     pub(super) fn new(usage: Arc<Usage>, ceiling: Ceiling, large_tables: u64) -> Self {
-        Self { usage, granted: 0, refused: None, ceiling, large_tables, mappings: Vec::new() }
+        Self { usage, held: 0, granted: 0, refused: None, ceiling, large_tables, mappings: Vec::new() }
     }
 
     pub(super) fn usage(&self) -> &Arc<Usage> {
@@ -42,6 +44,7 @@ impl Memory {
         match self.usage.take_memory(bytes) {
             Ok(()) => {
                 self.granted = bytes;
+                self.held += bytes;
                 self.refused = None;
                 true
             }
@@ -63,7 +66,15 @@ impl Memory {
 
     /// The engine could not do what was granted, or refused it before it asked here.
     fn take_back(&mut self) {
-        self.usage.give_memory(std::mem::take(&mut self.granted));
+        let granted = std::mem::take(&mut self.granted);
+        self.held -= granted;
+        self.usage.give_memory(granted);
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.usage.give_memory(self.held);
     }
 }
 
@@ -174,6 +185,17 @@ mod tests {
         assert!(memory.table_growing(0, 12, None).unwrap());
         memory.table_grow_failed(wasmtime::Error::msg("the system refused")).unwrap();
         assert_eq!((memory.usage.memory(), memory.usage.memory_peak()), (0, 96));
+    }
+
+    #[test]
+    fn what_a_guest_held_is_given_back_with_its_store() {
+        let mut memory = memory(100);
+        assert!(memory.memory_growing(0, 60, None).unwrap() && memory.memory_growing(60, 70, None).unwrap());
+        memory.memory_grow_failed(wasmtime::Error::msg("the system refused")).unwrap();
+        let usage = Arc::clone(&memory.usage);
+        assert_eq!(usage.memory(), 60);
+        drop(memory);
+        assert_eq!((usage.memory(), usage.memory_peak()), (0, 70));
     }
 
     #[test]

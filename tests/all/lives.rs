@@ -356,6 +356,7 @@ impl Crowd {
             self.living.remove(&number).unwrap_or_else(|| panic!("life {number} ended twice: {exit:?}"));
         assert!(life.allows(&exit), "life {number}: {exit:?} of {life:?}");
         assert_eq!(process.exit().as_ref(), Some(&exit), "life {number}");
+        assert_eq!(process.usage().memory(), 0, "life {number}: what it held is gone before its exit is known");
         let kind = match exit {
             Exit::Returned(_) => "returned",
             Exit::Exited(_) => "exited",
