@@ -56,14 +56,6 @@ const OURS: &[(&str, &str)] = &[
 /// The side to compare with plain wasmtime without epochs.
 const UNPREEMPTED: &str = "wippy, preempt: none";
 
-/// Whether `preempt: none` is served: until it is, an entry that asks for it has epochs like any other.
-const SERVES_UNPREEMPTED: bool = false;
-
-/// Our sides that are there.
-fn our_sides() -> impl Iterator<Item = (&'static str, &'static str)> {
-    OURS.iter().copied().filter(|(name, _)| SERVES_UNPREEMPTED || *name != UNPREEMPTED)
-}
-
 /// A function of the guest, and an argument with which it computes for some tens of milliseconds.
 const KERNELS: [(&str, i64); 3] = [("sha256", 100_000), ("matrix", 320), ("interpret", 20_000)];
 
@@ -125,7 +117,7 @@ fn case(kernel: &'static str, argument: i64) -> Case {
             plain.calls(iterations, || assert_eq!(plain.call(kernel, argument), expected))
         }));
     }
-    for (name, fields) in our_sides() {
+    for (name, fields) in OURS {
         // A runtime for each, so that no tick is for more engines than its own.
         let ours = Ours::new(&format!("- {{ name: kernel, guest: kernels, method: {kernel}, {fields} }}"), TICK);
         sides.push(Side::new(name, move |iterations| {
@@ -153,7 +145,7 @@ fn main() {
         }
         return;
     }
-    let names: Vec<_> = REFERENCES.into_iter().chain(our_sides().map(|(name, _)| name)).collect();
+    let names: Vec<_> = REFERENCES.into_iter().chain(OURS.iter().map(|(name, _)| *name)).collect();
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     for (kernel, case) in &cases {
         case::measure(&mut criterion, &format!("limits/{kernel}"), &names, case);

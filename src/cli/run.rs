@@ -271,7 +271,8 @@ fn command(runtime: &Runtime, alarm: &Alarm, terminal: Terminal, log: &Log, job:
     let grace = runtime.registry().config().shutdown_timeout();
     let exit = until_its_end(&process, alarm, grace, terminal)?;
     let code = terminal.outcome(&exit::outcome(&job.entry, &exit, style, alarm.signal()));
-    runtime.shutdown(grace);
+    // Who was left behind had its grace.
+    runtime.shutdown(if process.exit().is_some() { grace } else { Duration::ZERO });
     // A process that was left behind has none.
     if let (Some(file), Some(report)) = (job.report, process.report()) {
         file.write(&report, terminal)?;

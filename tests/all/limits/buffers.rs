@@ -51,21 +51,23 @@ fn what_the_other_side_does_not_take_of_a_connection_counts() {
         House::new("- { name: pour, kind: process.wasm, guest: net, method: pour, imports: [wasi:sockets, wasi:io] }");
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = Payload::Int(silent.local_addr().expect("an address").port().into());
-    let pour = |max_memory| start(&house, "pour", &[port.clone(), Payload::Int(64 << 20)], max_memory);
-    let stuck = pour(0);
+    let pour = |bytes, max_memory| start(&house, "pour", &[port.clone(), Payload::Int(bytes)], max_memory);
+    // A portion that the system takes whole: what the guest itself needs.
+    let whole = pour(65_536, 0);
+    assert!(matches!(end(&whole), Exit::Returned(_)));
+    let own = peak(&whole);
+    let stuck = pour(64 << 20, 0);
     until("the buffers of the system are full", || {
         let steps = stuck.steps();
         std::thread::sleep(std::time::Duration::from_millis(50));
         stuck.state() == State::Blocked && stuck.steps() == steps
     });
-    let held = stuck.usage().memory();
+    // On top of that there is the rest of a write. How much differs: the system takes what it likes.
+    assert!(stuck.usage().memory() > own, "{} and not more than {own}", stuck.usage().memory());
     stuck.terminate();
-    assert_eq!(end(&stuck), Exit::Terminated);
-    // What it held on top of the guest's own memory was the rest of a write, and is given back. How much that is differs: the
-    // system takes what it likes. Without room for any of it the write fails.
-    let own = stuck.usage().memory();
-    assert!(own < held, "{own} of {held}");
-    let refused = pour(own);
+    assert_eq!((end(&stuck), stuck.usage().memory()), (Exit::Terminated, 0));
+    // Without room for any of it the write fails.
+    let refused = pour(64 << 20, own);
     let Exit::Returned(value) = end(&refused) else { panic!("{refused:?}") };
     assert!(value.to_string().contains("write: StreamError::LastOperationFailed"), "{value}");
 }
