@@ -43,7 +43,7 @@ impl House {
         while !self.held.leave() {
             self.idle.running_to_searching();
             self.idle.park(2, self);
-            self.idle.searching_to_running(|| false);
+            self.idle.searching_to_running(false, || false);
         }
     }
 
