@@ -1,4 +1,7 @@
 //! Calls that have no readiness: a bounded pool of threads named `wippy-blocking`.
+//!
+//! One file of some length: a call's stage and the pool's state change together, under two locks taken in one order, and
+//! whoever changes one side of that has to see the other.
 
 use std::collections::BTreeMap;
 use std::future::Future;
