@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::env::Environment;
 use crate::process::{
-    Bound, Bounds, Ceiling, Host, HostKind, HostRules, Machinery, Manager, Payload, Pid, ProcessHandle, Resource,
-    SpawnError, Start,
+    Bound, Bounds, Ceiling, Host, HostKind, HostRules, MAILBOX_BYTES, MAILBOX_MESSAGES, Machinery, MailboxBounds,
+    Manager, Payload, Pid, ProcessHandle, Resource, SpawnError, Start,
 };
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
@@ -342,11 +342,18 @@ impl HostPlan {
 
 /// What a `process.host` declares for its processes.
 fn rules_of(host: &ProcessHost) -> HostRules {
-    let bound = |count: Option<u64>| count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let size =
+        |count: Option<u64>, default| count.map_or(default, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let bound = |count| size(count, usize::MAX);
     HostRules {
         bounds: Bounds { processes: bound(host.max_processes), queued: bound(host.max_queued) },
         default_limits: host.default_limits.clone(),
         ceilings: host.limits.clone(),
+        mailbox: MailboxBounds {
+            messages: size(host.mailbox.max_messages, MAILBOX_MESSAGES),
+            bytes: size(host.mailbox.max_bytes, MAILBOX_BYTES),
+        },
+        drop_oldest: host.mailbox.drop_oldest.iter().filter_map(|topic| topic.parse().ok()).collect(),
         allow_preempt_none: host.allow_preempt_none,
     }
 }
@@ -364,7 +371,7 @@ struct Loaded {
 pub struct Runtime {
     registry: Registry,
     warnings: Diagnostics,
-    manager: Manager,
+    manager: Arc<Manager>,
     ceiling: Ceiling,
     clock: Clock,
     ticker: Ticker,

@@ -68,6 +68,8 @@ pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: 
                 | FailureKind::Import
                 | FailureKind::Panic
                 | FailureKind::Deadlock
+                | FailureKind::LinkedProcess
+                | FailureKind::NoProcess
                 | FailureKind::Host => FAILURE,
             };
             complaint(code, format!("error: {}\n", failure.message.trim_end()))

@@ -1,14 +1,18 @@
 //! What outlives a process: the requests for its end, its exit, and who waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Exit, Pid, Report};
+use super::event::Event;
+use super::mailbox::{Mailbox, Refusal, Taken};
+use super::message::{Message, SignalError};
+use super::topology::{self, Ties};
+use super::{Exit, Failure, FailureKind, Pid, Report};
 use crate::limits::Usage;
 use crate::reactor::{Clock, Instant as ClockTime, assert_may_block};
 use crate::registry::EntryId;
@@ -38,6 +42,14 @@ pub(super) struct ProcessCell {
     pub(super) usage: Arc<Usage>,
     /// The clock of its host.
     pub(super) clock: Clock,
+    /// Who started it, when that is a process.
+    pub(super) parent: Option<Pid>,
+    pub(super) mailbox: Mailbox,
+    pub(super) ties: Mutex<Ties>,
+    /// Whether the abnormal end of a linked process is an event, and not the end of this one.
+    pub(super) traps_links: AtomicBool,
+    /// The exit of a forced end that is not the usual one.
+    forced: OnceLock<Exit>,
     /// Set once, right after the task was handed to the scheduler.
     task: OnceLock<TaskRef>,
     /// The strongest end asked for so far; only ever grows.
@@ -57,6 +69,13 @@ struct Outcome {
     watchers: Vec<Box<dyn Watcher>>,
 }
 
+/// What a start says of the cell of its process.
+pub(super) struct Beginning {
+    pub(super) parent: Option<Pid>,
+    pub(super) traps_links: bool,
+    pub(super) watchers: Vec<Box<dyn Watcher>>,
+}
+
 /// The end that somebody asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EndRequest {
@@ -71,17 +90,23 @@ impl ProcessCell {
         entry: EntryId,
         usage: Arc<Usage>,
         clock: Clock,
-        watchers: Vec<Box<dyn Watcher>>,
+        mailbox: Mailbox,
+        start: Beginning,
     ) -> Self {
         Self {
             pid,
             entry,
             usage,
             clock,
+            parent: start.parent,
+            mailbox,
+            ties: Mutex::default(),
+            traps_links: AtomicBool::new(start.traps_links),
+            forced: OnceLock::new(),
             task: OnceLock::new(),
             request: AtomicU8::new(ALIVE),
             reason: OnceLock::new(),
-            outcome: Mutex::new(Outcome { watchers, ..Outcome::default() }),
+            outcome: Mutex::new(Outcome { watchers: start.watchers, ..Outcome::default() }),
             ended: Condvar::new(),
         }
     }
@@ -94,9 +119,61 @@ impl ProcessCell {
         self.pass_on();
     }
 
-    pub(super) fn cancel(&self, reason: &str) {
+    /// Asks for the end: an event for a process that can receive, a request for all others.
+    pub(super) fn cancel(&self, from: Option<&Pid>, reason: &str) {
+        if self.mailbox.receives() {
+            self.mailbox.push_event(Event::Cancel { from: from.cloned(), reason: reason.to_owned() });
+            return;
+        }
         let _ = self.reason.set(reason.to_owned());
         self.request(CANCEL);
+    }
+
+    /// A process that this one is linked with ended abnormally.
+    pub(super) fn link_down(&self, from: &Pid, exit: &Arc<Exit>) {
+        // Relaxed: a process that changes its mind while the other one ends gets either.
+        if self.mailbox.receives() && self.traps_links.load(Ordering::Relaxed) {
+            self.mailbox.push_event(Event::LinkDown { from: from.clone(), exit: Arc::clone(exit) });
+            return;
+        }
+        let message = format!("linked process `{from}` failed: {exit}");
+        let _ = self.forced.set(Exit::Failed(Failure::new(FailureKind::LinkedProcess, message)));
+        self.terminate();
+    }
+
+    /// The exit of an end by force.
+    pub(super) fn forced_exit(&self) -> Exit {
+        self.forced.get().cloned().unwrap_or(Exit::Terminated)
+    }
+
+    /// Puts a message into the mailbox.
+    pub(super) fn send(&self, message: Message) -> Result<(), SignalError> {
+        if message.payloads.iter().any(super::Payload::is_too_deep) {
+            return Err(SignalError::TooDeep { pid: self.pid.clone() });
+        }
+        match self.mailbox.push(message) {
+            Ok(taken) => {
+                self.note(taken);
+                Ok(())
+            }
+            Err((_, refusal)) => Err(self.refused(refusal)),
+        }
+    }
+
+    /// Says once that a process does not read what it is sent.
+    pub(super) fn note(&self, taken: Taken) {
+        if taken == Taken::DiscardedFirst {
+            tracing::warn!(pid = %self.pid, entry = %self.entry, "a message to a process that can't receive is discarded, as the ones after it will be");
+        }
+    }
+
+    pub(super) fn refused(&self, refusal: Refusal) -> SignalError {
+        let pid = self.pid.clone();
+        match refusal {
+            Refusal::Closed => SignalError::NoProcess { pid },
+            Refusal::Full { bound, allowed } => SignalError::Busy { pid, bound, allowed },
+            Refusal::Oversized { bytes, allowed } => SignalError::Oversized { pid, bytes, allowed },
+        }
     }
 
     pub(super) fn terminate(&self) {
@@ -142,15 +219,19 @@ impl ProcessCell {
         self.reason.get().cloned().unwrap_or_default()
     }
 
-    /// The process never was one, because its host did not take it: there is no exit to tell of.
-    pub(super) fn forget_watchers(&self) {
+    /// The process never was one, because its host did not take it: there is no exit to tell of, and nobody has to do
+    /// with it.
+    pub(super) fn forget(self: &Arc<Self>) {
+        topology::dissolve(self);
         let forgotten = std::mem::take(&mut self.outcome.lock().watchers);
         // Outside the lock: what they captured is foreign.
         drop(forgotten);
     }
 
-    /// Publishes the exit, once: later calls are ignored. Watchers run outside the lock, so they may look at the cell.
-    pub(super) fn publish(&self, exit: Exit) {
+    /// Publishes the exit, once: later calls are ignored. Names are free and other processes told before the watchers are,
+    /// who run outside the lock, so they may look at the cell.
+    pub(super) fn publish(self: &Arc<Self>, exit: Exit) {
+        topology::part(self, &exit);
         let (watchers, wakers) = {
             let mut outcome = self.outcome.lock();
             if outcome.exit.is_some() {

@@ -98,6 +98,10 @@ pub enum FailureKind {
     Panic,
     /// A blocking wait was asked for on a worker, where it would wait for itself.
     Deadlock,
+    /// A process that this one was linked with ended abnormally.
+    LinkedProcess,
+    /// The process that was asked for is not there: `noproc`.
+    NoProcess,
     /// Anything else on the host's side.
     Host,
 }

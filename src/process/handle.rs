@@ -8,6 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::cell::{ProcessCell, Watcher};
+use super::mailbox::MailboxStats;
+use super::message::{Message, SignalError};
+use super::sending::Sending;
 use super::{Exit, Failure, FailureKind, Pid, Report};
 use crate::limits::Usage;
 use crate::registry::EntryId;
@@ -91,11 +94,39 @@ impl ProcessHandle {
         if current::on_worker() { self.cell.exit() } else { self.cell.wait(timeout) }
     }
 
-    /// Asks the process to end. A guest that can't receive events is ended when it next waits for something, with
+    /// Asks the process to end. One that reads its mailbox gets it as an [`Event`](super::Event). A guest that can't receive events is ended when it next waits for something, with
     /// [`Exit::Cancelled`]; one that computes goes on until then. One that is over, and only waits until its output has
     /// left, keeps its exit.
     pub fn cancel(&self, reason: &str) {
-        self.cell.cancel(reason);
+        self.cell.cancel(None, reason);
+    }
+
+    /// Puts a message into its mailbox, at once or not at all.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; at the bound of the mailbox [`SignalError::Busy`].
+    pub fn send(&self, message: Message) -> Result<(), SignalError> {
+        self.cell.send(message)
+    }
+
+    /// [`ProcessHandle::send`], which waits for room in a full mailbox, by turn.
+    ///
+    /// # Errors
+    /// The message nests too deep.
+    pub fn sending(&self, message: Message) -> Result<Sending, SignalError> {
+        Sending::new(Arc::clone(&self.cell), message)
+    }
+
+    /// What is in its mailbox, and what became of what was sent to it.
+    #[must_use]
+    pub fn mailbox(&self) -> MailboxStats {
+        self.cell.mailbox.stats()
+    }
+
+    /// The process that started it, if one did.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Pid> {
+        self.cell.parent.as_ref()
     }
 
     /// Ends the process by force: at once when it is queued or waits, at the next tick when it computes, after its bulk

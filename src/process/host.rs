@@ -9,10 +9,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::ceiling::{Ceiling, Footprint, Reached};
-use super::cell::ProcessCell;
+use super::cell::{Beginning, ProcessCell};
+use super::inbox::Inbox;
+use super::mailbox::{Mailbox, MailboxBounds};
+use super::manager::Manager;
+use super::message::{SignalError, Topic};
+use super::peers::Peers;
 use super::table::{Admission, Bounds, Full, Place, Table};
 use super::task::{ProcessTask, Seat};
-use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio, Tasks};
+use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio, Tasks, topology};
 use crate::limits::Usage;
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -43,6 +48,10 @@ impl HostKind {
 pub(crate) struct HostRules {
     /// How many processes it takes.
     pub(crate) bounds: Bounds,
+    /// The bounds of their mailboxes.
+    pub(crate) mailbox: MailboxBounds,
+    /// The topics of which the newest messages count.
+    pub(crate) drop_oldest: Vec<Topic>,
     /// The limits of processes whose entry is silent.
     pub(crate) default_limits: LimitsSpec,
     /// The ceilings of all of them.
@@ -55,6 +64,8 @@ impl Default for HostRules {
     fn default() -> Self {
         Self {
             bounds: Bounds::NONE,
+            mailbox: MailboxBounds::default(),
+            drop_oldest: Vec::new(),
             default_limits: LimitsSpec::default(),
             ceilings: LimitsSpec::default(),
             allow_preempt_none: false,
@@ -173,8 +184,9 @@ impl Host {
     pub(super) fn spawn(
         &self,
         program: &dyn Program,
-        start: Start,
+        mut start: Start,
         deadline: Option<Instant>,
+        manager: &Manager,
     ) -> Result<ProcessHandle, SpawnError> {
         program.check(&start.input).map_err(|error| SpawnError::Arguments { entry: start.entry.clone(), error })?;
         if !program.is_preemptible() && !self.rules.allow_preempt_none {
@@ -184,31 +196,60 @@ impl Host {
         let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
         program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
         self.check_open()?;
+        let bond =
+            Bond::of(&start, manager).map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error })?;
+        // Most often it is known before anything is made.
+        if let Some(owner) = start.name.as_deref().and_then(|name| manager.names().lookup(name)) {
+            return signal(owner, start, &bond);
+        }
         let Machinery { scheduler, reactor } = self.machinery()?;
         let (admission, place) = self.admit(&program.footprint(&limits), deadline)?;
         let unique = self.next.fetch_add(1, Ordering::Relaxed);
         let pid = Pid::new(self.id.clone(), unique);
         let clock = reactor.clock().clone();
         let usage = Arc::new(Usage::new(limits, clock.now().as_nanos()));
-        let cell =
-            Arc::new(ProcessCell::new(pid.clone(), start.entry.clone(), Arc::clone(&usage), clock, start.watchers));
+        let mailbox = Mailbox::new(self.rules.mailbox, program.receives());
+        for topic in &self.rules.drop_oldest {
+            mailbox.drop_oldest(topic.clone());
+        }
+        let beginning = Beginning {
+            parent: start.parent.take(),
+            traps_links: start.trap_links,
+            watchers: std::mem::take(&mut start.watchers),
+        };
+        let entry = start.entry.clone();
+        let cell = Arc::new(ProcessCell::new(pid.clone(), entry, Arc::clone(&usage), clock, mailbox, beginning));
         let stdio = match self.kind {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
         };
         let birth = Birth {
             pid,
-            entry: start.entry,
-            input: start.input,
+            entry: start.entry.clone(),
+            input: std::mem::take(&mut start.input),
             stdio,
             usage,
             reactor: Arc::clone(reactor),
             ceiling: self.ceiling.clone(),
+            inbox: Inbox::new(Arc::clone(&cell)),
+            peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules()),
             tasks: Tasks::new(scheduler.clone()),
         };
         let process = program.create(birth);
         if !self.table.insert(Arc::clone(&cell)) {
             return Err(SpawnError::Closing { host: self.id.clone() });
+        }
+        if let Err(error) = self.join(&cell, &mut start, &bond, manager) {
+            cell.forget();
+            self.table.remove(unique);
+            return match (error, &start.name) {
+                // Somebody took it since we looked.
+                (SignalError::NameTaken { .. }, Some(name)) if manager.names().lookup(name).is_some() => {
+                    drop((process, admission, place));
+                    self.spawn(program, start, deadline, manager)
+                }
+                (error, _) => Err(SpawnError::Signal { entry: start.entry, error }),
+            };
         }
         let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place) };
         let task = ProcessTask::new(process, Arc::clone(&cell), reactor, seat);
@@ -224,7 +265,7 @@ impl Host {
                 };
                 // Dropping the task takes it out of the table and publishes an exit that nobody has a handle for. The
                 // caller is told by the error, so the watchers are not told anything.
-                cell.forget_watchers();
+                cell.forget();
                 drop(error);
                 Err(match full {
                     Some(allowed) => self.busy(Full::Host { bound: "max_processes", allowed }),
@@ -232,6 +273,21 @@ impl Host {
                 })
             }
         }
+    }
+
+    /// Gives a process its name, those who have to do with it, and its first messages.
+    fn join(
+        &self,
+        cell: &Arc<ProcessCell>,
+        start: &mut Start,
+        bond: &Bond,
+        manager: &Manager,
+    ) -> Result<(), SignalError> {
+        if let Some(name) = &start.name {
+            manager.names().register(name, cell)?;
+        }
+        bond.tie(cell)?;
+        std::mem::take(&mut start.messages).into_iter().try_for_each(|message| cell.send(message))
     }
 
     fn check_open(&self) -> Result<(), SpawnError> {
@@ -291,7 +347,7 @@ impl Host {
             return terminated;
         }
         for cell in self.table.all() {
-            cell.cancel("host shutdown");
+            cell.cancel(None, "host shutdown");
         }
         let mut terminated = Vec::new();
         let mut has_ended = true;
@@ -321,6 +377,37 @@ impl Host {
         left.iter().for_each(|cell| cell.terminate());
         left.iter().map(|cell| cell.pid.clone()).collect()
     }
+}
+
+/// The processes that a start has monitor or link with the new one.
+struct Bond {
+    monitored_by: Option<Arc<ProcessCell>>,
+    linked_with: Option<Arc<ProcessCell>>,
+}
+
+impl Bond {
+    fn of(start: &Start, manager: &Manager) -> Result<Self, SignalError> {
+        let cell = |pid: &Option<Pid>| pid.as_ref().map(|pid| manager.cell(pid)).transpose();
+        Ok(Self { monitored_by: cell(&start.monitored_by)?, linked_with: cell(&start.linked_with)? })
+    }
+
+    fn tie(&self, cell: &Arc<ProcessCell>) -> Result<(), SignalError> {
+        if let Some(watcher) = &self.monitored_by {
+            match topology::monitor(watcher, &cell.pid, Some(cell)) {
+                Ok(()) | Err(SignalError::AlreadyMonitored { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.linked_with.as_ref().map_or(Ok(()), |linked| topology::link(linked, cell))
+    }
+}
+
+/// The start of a process whose name somebody has: a word to that one instead.
+fn signal(owner: Arc<ProcessCell>, start: Start, bond: &Bond) -> Result<ProcessHandle, SpawnError> {
+    let told = bond.tie(&owner).and_then(|()| start.messages.into_iter().try_for_each(|message| owner.send(message)));
+    told.map_err(|error| SpawnError::Signal { entry: start.entry, error })?;
+    start.watchers.into_iter().for_each(|watcher| owner.watch(watcher));
+    Ok(ProcessHandle::new(owner))
 }
 
 /// How long a shutdown waits for processes that were ended by force: a guest is stopped at its next tick, only host

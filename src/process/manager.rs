@@ -1,13 +1,17 @@
 //! Finds the program and the host of a start, and brings them together.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
+use super::cell::ProcessCell;
 use super::cell::Watcher;
-use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program};
+use super::message::{Message, SignalError};
+use super::names::Names;
+use super::sending::Sending;
+use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program, topology};
 use crate::registry::{EntryId, LimitsSpec};
 
 /// What is needed to start a process.
@@ -28,6 +32,19 @@ pub struct Start {
     pub input: Vec<Payload>,
     /// Limits of this process alone, before those of its entry; the ceilings of its host hold all the same.
     pub limits: LimitsSpec,
+    /// The name of the process. When somebody has it, nothing is started: that process gets the messages, the monitor and the
+    /// link, and its handle is returned.
+    pub name: Option<String>,
+    /// The process that monitors it.
+    pub monitored_by: Option<Pid>,
+    /// The process that is linked with it.
+    pub linked_with: Option<Pid>,
+    /// Whether it has the abnormal end of linked processes as an event, instead of ending with them.
+    pub trap_links: bool,
+    /// What is in its mailbox before its first step.
+    pub messages: Vec<Message>,
+    /// The process that starts it.
+    pub(super) parent: Option<Pid>,
     /// Who is told of the exit; in place before the first step, so that no exit can be missed.
     pub watchers: Vec<Box<dyn Watcher>>,
 }
@@ -36,7 +53,19 @@ impl Start {
     /// A start of this entry on this host, without arguments.
     #[must_use]
     pub fn new(entry: EntryId, host: EntryId) -> Self {
-        Self { entry, host, input: Vec::new(), limits: LimitsSpec::default(), watchers: Vec::new() }
+        Self {
+            entry,
+            host,
+            input: Vec::new(),
+            limits: LimitsSpec::default(),
+            name: None,
+            monitored_by: None,
+            linked_with: None,
+            trap_links: false,
+            messages: Vec::new(),
+            parent: None,
+            watchers: Vec::new(),
+        }
     }
 
     /// With these arguments.
@@ -50,6 +79,34 @@ impl Start {
     #[must_use]
     pub fn limits(mut self, limits: LimitsSpec) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// With this name.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Monitored by this process.
+    #[must_use]
+    pub fn monitored_by(mut self, pid: Pid) -> Self {
+        self.monitored_by = Some(pid);
+        self
+    }
+
+    /// Linked with this process.
+    #[must_use]
+    pub fn linked_with(mut self, pid: Pid) -> Self {
+        self.linked_with = Some(pid);
+        self
+    }
+
+    /// With a message that is there before its first step.
+    #[must_use]
+    pub fn message(mut self, message: Message) -> Self {
+        self.messages.push(message);
         self
     }
 
@@ -122,6 +179,24 @@ pub enum SpawnError {
         entry: EntryId,
         /// The host.
         host: EntryId,
+    },
+    /// A process wants to start what its entry does not list.
+    #[error("`{from}` may not start `{target}`: {hint}")]
+    NotAllowed {
+        /// Who tried.
+        from: Pid,
+        /// The entry, or the host.
+        target: EntryId,
+        /// What would allow it.
+        hint: &'static str,
+    },
+    /// The name, the monitor, the link or a message of the start can't be.
+    #[error("`{entry}`: {error}")]
+    Signal {
+        /// The entry.
+        entry: EntryId,
+        /// Why not.
+        error: SignalError,
     },
     /// There is no room for another process now: at its host, by what that declares, or in the whole runtime, by what
     /// bounds it on this machine.
@@ -198,16 +273,27 @@ fn host_hint(known: &[EntryId]) -> String {
     }
 }
 
-/// The programs and hosts of one runtime. Both are fixed once it runs.
-#[derive(Default)]
+/// The programs and hosts of one runtime, both fixed once it runs, and the names of its processes.
 pub struct Manager {
     programs: HashMap<EntryId, Arc<dyn Program>>,
     hosts: IndexMap<EntryId, Host>,
+    names: Arc<Names>,
+    /// For processes, which may outlive it by a moment.
+    own: Weak<Self>,
 }
 
 impl Manager {
-    pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>) -> Self {
-        Self { programs, hosts: hosts.into_iter().map(|host| (host.id().clone(), host)).collect() }
+    pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>) -> Arc<Self> {
+        let hosts = hosts.into_iter().map(|host| (host.id().clone(), host)).collect();
+        Arc::new_cyclic(|own| Self { programs, hosts, names: Arc::default(), own: own.clone() })
+    }
+
+    pub(super) fn own(&self) -> &Weak<Self> {
+        &self.own
+    }
+
+    pub(super) fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// Starts a process: its arguments are checked now, its first step happens on a worker of the host.
@@ -236,7 +322,80 @@ impl Manager {
             host: start.host.clone(),
             known: self.hosts.keys().cloned().collect(),
         })?;
-        host.spawn(&**program, start, deadline)
+        host.spawn(&**program, start, deadline, self)
+    }
+
+    /// The living process with this name.
+    pub(super) fn cell(&self, pid: &Pid) -> Result<Arc<ProcessCell>, SignalError> {
+        match self.hosts.get(pid.host()) {
+            Some(host) if pid.is_local() => {
+                host.find(pid.unique()).ok_or_else(|| SignalError::NoProcess { pid: pid.clone() })
+            }
+            _ => Err(SignalError::Foreign { pid: pid.clone() }),
+        }
+    }
+
+    /// Puts a message into the mailbox of a process, at once or not at all. Messages of one thread arrive in the order in
+    /// which it sent them.
+    ///
+    /// # Errors
+    /// See [`SignalError`]; at the bound of the mailbox [`SignalError::Busy`].
+    pub fn send(&self, to: &Pid, message: Message) -> Result<(), SignalError> {
+        self.cell(to)?.send(message)
+    }
+
+    /// [`Manager::send`], which waits for room in a full mailbox, by turn.
+    ///
+    /// # Errors
+    /// See [`SignalError`]: what can be known now.
+    pub fn sending(&self, to: &Pid, message: Message) -> Result<Sending, SignalError> {
+        Sending::new(self.cell(to)?, message)
+    }
+
+    /// Has the process `watcher` told of the end of another one, once; at once when that is gone.
+    ///
+    /// # Errors
+    /// `watcher` is gone, or monitors it already; see [`SignalError`].
+    pub fn monitor(&self, watcher: &Pid, pid: &Pid) -> Result<(), SignalError> {
+        let watcher = self.cell(watcher)?;
+        match self.cell(pid) {
+            Ok(cell) => topology::monitor(&watcher, pid, Some(&cell)),
+            Err(SignalError::NoProcess { .. }) => topology::monitor(&watcher, pid, None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Links two processes: when either ends abnormally the other one ends, too, or is told if it traps links.
+    ///
+    /// # Errors
+    /// One of them is gone; see [`SignalError`].
+    pub fn link(&self, one: &Pid, other: &Pid) -> Result<(), SignalError> {
+        topology::link(&self.cell(one)?, &self.cell(other)?)
+    }
+
+    /// Gives a name to a process, which keeps it until its end.
+    ///
+    /// # Errors
+    /// Somebody else has it, or it is none; see [`SignalError`].
+    pub fn register(&self, name: &str, pid: &Pid) -> Result<(), SignalError> {
+        self.names.register(name, &self.cell(pid)?)
+    }
+
+    /// The process that has this name.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<Pid> {
+        self.names.lookup(name).map(|cell| cell.pid.clone())
+    }
+
+    /// The pid that a text means: a pid, or the name of a process.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn resolve(&self, text: &str) -> Result<Pid, SignalError> {
+        if let Ok(pid) = text.parse() {
+            return Ok(pid);
+        }
+        self.lookup(text).ok_or_else(|| SignalError::Unresolved { text: text.to_owned() })
     }
 
     /// The program of an entry.
@@ -254,7 +413,7 @@ impl Manager {
     /// The living process with this name.
     #[must_use]
     pub fn find(&self, pid: &Pid) -> Option<ProcessHandle> {
-        self.hosts.get(pid.host())?.find(pid.unique()).map(ProcessHandle::new)
+        self.cell(pid).ok().map(ProcessHandle::new)
     }
 
     /// The only host of a kind.

@@ -14,14 +14,21 @@
 mod bell;
 mod ceiling;
 mod cell;
+mod event;
 mod exit;
 mod handle;
 mod host;
+mod inbox;
+mod mailbox;
 mod manager;
+mod message;
+mod names;
 mod payload;
+mod peers;
 mod pid;
 mod program;
 mod report;
+mod sending;
 #[cfg(all(test, not(wippy_loom)))]
 mod simulation;
 pub(crate) mod step;
@@ -30,6 +37,7 @@ mod task;
 mod tasks;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;
+mod topology;
 
 pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
@@ -37,14 +45,25 @@ pub use crate::scheduler::TaskState as State;
 pub(crate) use ceiling::Share;
 pub use ceiling::{Bound, Ceiling, Footprint, Resource};
 pub use cell::Watcher;
+pub use event::{Event, Signal};
 pub use exit::{Exit, Failure, FailureKind, Trap};
 pub use handle::ProcessHandle;
 pub use host::{Host, HostKind};
 pub(crate) use host::{HostRules, Machinery};
+pub use inbox::Inbox;
+pub(crate) use mailbox::MailboxBounds;
+pub use mailbox::{DROP_OLDEST_MAX, MAILBOX_BYTES, MAILBOX_MESSAGES, MailboxStats};
 pub use manager::{Manager, SpawnError, Start};
+pub use message::{Message, SignalError, TOPIC_BYTES_MAX, Topic, TopicError};
+pub use names::{NAME_BYTES_MAX, NAMES_MAX};
 pub use payload::{JsonError, Payload, YamlError};
+pub use peers::Peers;
 pub use pid::{Pid, PidError};
 pub use program::{ArgumentError, Birth, Process, Program, Progress, ResultStyle, Stdio};
 pub use report::Report;
+pub use sending::Sending;
 pub(crate) use table::Bounds;
 pub use tasks::Tasks;
+pub use topology::WATCHED_MAX;
+
+pub use crate::registry::{PeerRules, Reach};

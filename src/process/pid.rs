@@ -41,6 +41,12 @@ impl Pid {
         &self.host
     }
 
+    /// Whether it is of this node, as all pids of this program are.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.node.is_none()
+    }
+
     /// The number that no other process of the runtime has.
     #[must_use]
     pub fn unique(&self) -> u64 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::{Ceiling, Exit, Footprint, Payload, Pid, Tasks};
+use super::{Ceiling, Exit, Footprint, Inbox, Payload, PeerRules, Peers, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -51,6 +51,17 @@ pub trait Program: Send + Sync + 'static {
     fn footprint(&self, limits: &Limits) -> Footprint {
         let _ = limits;
         Footprint { memory: NATIVE_BYTES, ..Footprint::default() }
+    }
+
+    /// Whether its processes read their mailbox. Those of a program that says no discard what they are sent, and a cancel
+    /// ends them where they wait; all others get it as an [`Event`](super::Event) and end when they want to.
+    fn receives(&self) -> bool {
+        false
+    }
+
+    /// What its processes may do with others. Native code may do everything.
+    fn peer_rules(&self) -> Arc<PeerRules> {
+        Arc::new(PeerRules::everything())
     }
 
     /// Whether its processes let others run when a slice is over. Only hosts that allow it start those that do not, and a
@@ -115,6 +126,10 @@ pub struct Birth {
     pub reactor: Arc<Reactor>,
     /// What bounds the number of processes; a process takes of it what its footprint does not have yet.
     pub ceiling: Ceiling,
+    /// What comes in for it.
+    pub inbox: Inbox,
+    /// The other processes, as far as it may have to do with them.
+    pub peers: Peers,
     /// The workers of its host, for what the host does on behalf of the process.
     pub tasks: Tasks,
 }

@@ -104,6 +104,8 @@ fn failure_name(kind: FailureKind) -> &'static str {
         FailureKind::Import => "import",
         FailureKind::Panic => "panic",
         FailureKind::Deadlock => "deadlock",
+        FailureKind::LinkedProcess => "linked-process",
+        FailureKind::NoProcess => "no-process",
         FailureKind::Host => "host",
     }
 }

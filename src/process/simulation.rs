@@ -213,7 +213,7 @@ struct Simulation {
     workers: usize,
     clock: Clock,
     stage: Arc<Stage>,
-    manager: Manager,
+    manager: Arc<Manager>,
 }
 
 impl Simulation {

@@ -42,6 +42,9 @@ impl ProcessTask {
     /// Releases the process, then tells the world: a watcher never sees a process that still holds something.
     fn finish(&mut self, mut exit: Exit) -> Step {
         let Some(mut process) = self.process.take() else { return Step::Done };
+        if exit == Exit::Terminated {
+            exit = self.cell.forced_exit();
+        }
         let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             process.close();
             drop(process);

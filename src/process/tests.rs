@@ -78,7 +78,7 @@ impl Drop for NativeProcess {
 }
 
 struct World {
-    manager: Manager,
+    manager: Arc<Manager>,
     shared: Arc<Shared>,
     ticker: Ticker,
 }

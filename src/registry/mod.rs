@@ -35,6 +35,7 @@ mod load;
 mod lock;
 mod normalize;
 mod order;
+mod pattern;
 mod pipeline;
 mod position;
 pub mod render;
@@ -56,6 +57,7 @@ pub use hash::{Hash, ParseHashError};
 pub use id::{EntryId, ParseIdError};
 pub use load::{LoadOptions, Loaded, load};
 pub use order::DependencyCycle;
+pub use pattern::IdPattern;
 pub use position::Position;
 pub use spec::*;
 

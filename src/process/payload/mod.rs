@@ -71,6 +71,28 @@ impl Payload {
         }
     }
 
+    /// What this value takes in memory, in bytes: itself and what it holds, bytes that are shared with others too.
+    ///
+    /// ```
+    /// use wippy::process::Payload;
+    ///
+    /// let text = Payload::from("x".repeat(1000));
+    /// assert_eq!(text.size(), Payload::Nil.size() + 1000);
+    /// ```
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let held = match self {
+            Payload::Nil | Payload::Bool(_) | Payload::Int(_) | Payload::UInt(_) | Payload::Float(_) => 0,
+            Payload::String(text) => text.len(),
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::List(items) => items.iter().map(Payload::size).sum(),
+            Payload::Map(entries) => {
+                entries.iter().map(|(key, value)| size_of::<String>() + key.len() + value.size()).sum()
+            }
+        };
+        size_of::<Self>() + held
+    }
+
     /// Whether lists and maps nest deeper than [`Payload::MAX_DEPTH`] in this value. Looks no deeper than that itself.
     pub fn is_too_deep(&self) -> bool {
         self.nests_beyond(Self::MAX_DEPTH)

@@ -19,6 +19,8 @@ pub struct ProcessHost {
     pub max_queued: Option<u64>,
     /// Whether entries may ask for `preempt: none`.
     pub allow_preempt_none: bool,
+    /// What waits for a process to be read.
+    pub mailbox: MailboxSpec,
     /// The limits of processes whose entry is silent.
     pub default_limits: LimitsSpec,
     /// The ceilings of all processes.
@@ -26,6 +28,46 @@ pub struct ProcessHost {
     /// When the host starts and stops.
     pub lifecycle: Lifecycle,
 }
+
+/// The mailboxes of a host's processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MailboxSpec {
+    /// How many messages wait at most; 65,536 when not written.
+    pub max_messages: Option<u64>,
+    /// What they take at most, in bytes; 64 MiB when not written.
+    pub max_bytes: Option<u64>,
+    /// The topics of which the newest messages count: at a bound the oldest of the same topic give way. At most 64.
+    pub drop_oldest: Vec<String>,
+}
+
+impl MailboxSpec {
+    fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
+        let drop_oldest = f.texts("drop_oldest");
+        if drop_oldest.len() > MAX_DROP_OLDEST {
+            let message = format!("too many topics: {}", drop_oldest.len());
+            let problem = f.problem("invalid-value", "drop_oldest", message);
+            f.error(problem.expected(format!("at most {MAX_DROP_OLDEST}")));
+        }
+        for (at, topic) in drop_oldest.iter().enumerate() {
+            if topic.is_empty() || topic.starts_with('@') || topic.len() > MAX_TOPIC {
+                let at = at.to_string();
+                let problem = f.problem_at("invalid-value", &["drop_oldest", &at], format!("invalid topic: `{topic}`"));
+                f.error(problem.expected("a topic that processes send, not empty and without a leading `@`"));
+            }
+        }
+        Self {
+            max_messages: f.long_count("max_messages", "max_messages cannot be negative").filter(|count| *count != 0),
+            max_bytes: f.bytes("max_bytes", "max_bytes cannot be negative").filter(|count| *count != 0),
+            drop_oldest,
+        }
+    }
+}
+
+/// The most topics a mailbox has the newest messages count of.
+pub(crate) const MAX_DROP_OLDEST: usize = 64;
+
+/// The longest topic, in bytes.
+pub(crate) const MAX_TOPIC: usize = 1024;
 
 /// The most workers a host may ask for: each is a thread.
 pub(crate) const MAX_WORKERS: u64 = 1_024;
@@ -42,6 +84,7 @@ impl Default for ProcessHost {
             max_processes: None,
             max_queued: None,
             allow_preempt_none: false,
+            mailbox: MailboxSpec::default(),
             default_limits: LimitsSpec::default(),
             limits: LimitsSpec::default(),
             lifecycle: Lifecycle::default(),
@@ -68,6 +111,7 @@ impl ProcessHost {
                 max_processes: max_processes.filter(|count| *count != 0),
                 max_queued: max_queued.filter(|count| *count != 0),
                 allow_preempt_none: f.flag("allow_preempt_none"),
+                mailbox: f.nested("mailbox", MailboxSpec::decode_fields),
                 default_limits: LimitsSpec::decode(f, "default_limits"),
                 limits: LimitsSpec::decode(f, "limits"),
                 lifecycle: Lifecycle::default(),

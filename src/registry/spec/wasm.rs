@@ -6,6 +6,7 @@ use super::super::fields::Fields;
 use super::super::hash::{Hash, ParseHashError};
 use super::super::{EntryId, Value};
 use super::limits::{LimitsSpec, Preempt};
+use super::peers::PeerRules;
 use super::pool::Pool;
 
 /// A WebAssembly binary and how it runs.
@@ -33,6 +34,8 @@ pub struct WasmSpec {
     pub limits: LimitsSpec,
     /// How it is kept from holding its worker.
     pub preempt: Preempt,
+    /// What its processes may do with others.
+    pub peers: PeerRules,
 }
 
 /// `function.wat`: WebAssembly in text form; always a core module.
@@ -56,6 +59,8 @@ pub struct WatSpec {
     pub limits: LimitsSpec,
     /// How it is kept from holding its worker.
     pub preempt: Preempt,
+    /// What its processes may do with others.
+    pub peers: PeerRules,
 }
 
 /// How arguments travel.
@@ -135,6 +140,7 @@ impl WasmSpec {
             pool: common.pool,
             limits: common.limits,
             preempt: common.preempt,
+            peers: common.peers,
         })
     }
 }
@@ -154,6 +160,7 @@ impl WatSpec {
             pool: common.pool,
             limits: common.limits,
             preempt: common.preempt,
+            peers: common.peers,
         })
     }
 }
@@ -167,6 +174,7 @@ struct Common {
     pool: Option<Pool>,
     limits: LimitsSpec,
     preempt: Preempt,
+    peers: PeerRules,
 }
 
 impl Common {
@@ -180,6 +188,7 @@ impl Common {
             pool: f.optional("pool", Pool::decode_fields),
             limits: LimitsSpec::decode(f, "limits"),
             preempt: Preempt::decode(f),
+            peers: PeerRules::decode(f),
         }
     }
 }

@@ -1,0 +1,83 @@
+//! The reading end of a mailbox.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use super::cell::ProcessCell;
+use super::event::{Event, Signal};
+use super::mailbox::{DROP_OLDEST_MAX, MailboxStats};
+use super::message::{Message, SignalError, Topic};
+
+/// What comes in for a process, given to it with its [`Birth`](super::Birth).
+///
+/// Messages and events can be read apart or together, always in the order in which they came. Waiting keeps one waker for
+/// all of it: the last one that asked.
+#[derive(Clone)]
+pub struct Inbox(Arc<ProcessCell>);
+
+impl Inbox {
+    pub(super) fn new(cell: Arc<ProcessCell>) -> Self {
+        Self(cell)
+    }
+
+    /// The next message.
+    pub fn poll_message(&self, context: &mut Context<'_>) -> Poll<Message> {
+        self.0.mailbox.poll_message(context)
+    }
+
+    /// The next event.
+    pub fn poll_event(&self, context: &mut Context<'_>) -> Poll<Event> {
+        self.0.mailbox.poll_event(context)
+    }
+
+    /// The next message or event.
+    pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
+        self.0.mailbox.poll_signal(context)
+    }
+
+    /// Ready when there is a message.
+    pub fn poll_has_message(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.mailbox.poll_ready(context, true, false)
+    }
+
+    /// Ready when there is an event.
+    pub fn poll_has_event(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.mailbox.poll_ready(context, false, true)
+    }
+
+    /// Ready when there is either.
+    pub fn poll_has_signal(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.mailbox.poll_ready(context, true, true)
+    }
+
+    /// Has the oldest messages of a topic give way to newer ones of the same topic when the mailbox is full, instead of
+    /// refusing those. What is dropped is counted.
+    ///
+    /// # Errors
+    /// There are [`DROP_OLDEST_MAX`] such topics already.
+    pub fn drop_oldest(&self, topic: Topic) -> Result<(), SignalError> {
+        if self.0.mailbox.drop_oldest(topic) {
+            return Ok(());
+        }
+        Err(SignalError::TooMany { pid: self.0.pid.clone(), what: "drop-oldest topics", allowed: DROP_OLDEST_MAX })
+    }
+
+    /// Whether the abnormal end of a linked process comes as an event from now on; otherwise it ends this one, too.
+    pub fn trap_links(&self, trap: bool) {
+        self.0.traps_links.store(trap, Ordering::Relaxed);
+    }
+
+    /// What is in the mailbox, and what became of what was sent to it.
+    #[must_use]
+    pub fn stats(&self) -> MailboxStats {
+        self.0.mailbox.stats()
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Inbox").field(&self.0.pid).finish()
+    }
+}

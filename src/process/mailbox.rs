@@ -1,0 +1,380 @@
+//! What waits for a process to be read: bounded, in order, and nothing lost without a count.
+//!
+//! Messages are bounded; at the bound a sender is refused, or waits in line. Events are not refused: each of them was paid
+//! for before, by a monitor or a link (see [`WATCHED_MAX`](super::WATCHED_MAX)), and of requests to cancel one is kept.
+
+use std::collections::VecDeque;
+use std::task::{Context, Poll, Waker};
+
+use super::event::{Event, Signal};
+use super::message::{Message, Topic};
+use crate::sync::Mutex;
+
+/// How many messages wait in a mailbox at most where nobody says another number.
+pub const MAILBOX_MESSAGES: usize = 65_536;
+
+/// How many bytes the messages of a mailbox take at most where nobody says another number: 64 MiB.
+pub const MAILBOX_BYTES: usize = 64 << 20;
+
+/// How many topics a process may declare as drop-oldest.
+pub const DROP_OLDEST_MAX: usize = 64;
+
+/// The bounds of the mailboxes of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MailboxBounds {
+    /// Messages that wait at once.
+    pub(crate) messages: usize,
+    /// What they take, in bytes.
+    pub(crate) bytes: usize,
+}
+
+impl Default for MailboxBounds {
+    fn default() -> Self {
+        Self { messages: MAILBOX_MESSAGES, bytes: MAILBOX_BYTES }
+    }
+}
+
+/// What a mailbox holds and what became of what was sent to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MailboxStats {
+    /// Messages that wait to be read.
+    pub depth: usize,
+    /// What they take, in bytes.
+    pub bytes: usize,
+    /// Events that wait to be read.
+    pub events: usize,
+    /// Messages that were accepted so far.
+    pub accepted: u64,
+    /// Messages that were refused at a bound.
+    pub refused: u64,
+    /// Messages that gave way to a newer one of their topic.
+    pub dropped: u64,
+    /// Messages to a process that can't receive.
+    pub discarded: u64,
+    /// Messages that were accepted and not read before the process ended.
+    pub unread: u64,
+}
+
+/// Why a mailbox does not take a message now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is no room.
+    Full { bound: &'static str, allowed: usize },
+    /// There never is.
+    Oversized { bytes: usize, allowed: usize },
+    /// The process has ended.
+    Closed,
+}
+
+/// What became of a message that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Queued,
+    /// The process can't receive; this is the first one.
+    DiscardedFirst,
+    Discarded,
+}
+
+/// The place of a sender in the line for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn(u64);
+
+#[derive(Default)]
+struct Queue {
+    /// With their place in the order of all signals, and their size.
+    messages: VecDeque<(u64, usize, Message)>,
+    events: VecDeque<(u64, Event)>,
+    bytes: usize,
+    next: u64,
+    receiver: Option<Waker>,
+    /// Senders that wait for room, first come, first served.
+    senders: VecDeque<(u64, Waker)>,
+    /// With the number of their messages that wait.
+    drop_oldest: Vec<(Topic, usize)>,
+    closed: bool,
+    accepted: u64,
+    refused: u64,
+    dropped: u64,
+    discarded: u64,
+    unread: u64,
+}
+
+/// The mailbox of one process.
+pub(super) struct Mailbox {
+    bounds: MailboxBounds,
+    /// Whether the process reads what it gets.
+    receives: bool,
+    queue: Mutex<Queue>,
+}
+
+impl Queue {
+    fn place(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn full(&self, bounds: MailboxBounds, size: usize) -> Option<Refusal> {
+        if self.messages.len() >= bounds.messages {
+            Some(Refusal::Full { bound: "max_messages", allowed: bounds.messages })
+        } else if self.bytes + size > bounds.bytes {
+            Some(Refusal::Full { bound: "max_bytes", allowed: bounds.bytes })
+        } else {
+            None
+        }
+    }
+
+    /// Makes room for a message of a topic of which the newest count. Those that go are given back, to be dropped elsewhere.
+    fn give_way(&mut self, bounds: MailboxBounds, topic: &Topic, size: usize, gone: &mut Vec<Message>) {
+        let mut at = 0;
+        // The count ends the search: one that finds nothing would cost every refused sender a walk over all.
+        while self.full(bounds, size).is_some() && self.waiting_of(topic).is_some_and(|waiting| *waiting > 0) {
+            if self.messages[at].2.topic != *topic {
+                at += 1;
+            } else if let Some((_, size, message)) = self.messages.remove(at) {
+                self.bytes -= size;
+                self.dropped += 1;
+                self.waiting_of(topic).into_iter().for_each(|waiting| *waiting -= 1);
+                gone.push(message);
+            }
+        }
+    }
+
+    /// How many messages of a topic wait, of which the newest count.
+    fn waiting_of(&mut self, topic: &Topic) -> Option<&mut usize> {
+        self.drop_oldest.iter_mut().find(|(declared, _)| declared == topic).map(|(_, waiting)| waiting)
+    }
+
+    /// The sender whose turn it is, when there is room for somebody.
+    fn next_sender(&self, bounds: MailboxBounds) -> Option<Waker> {
+        let (_, waker) = self.senders.front()?;
+        self.full(bounds, 0).is_none().then(|| waker.clone())
+    }
+
+    fn take_message(&mut self) -> Option<Message> {
+        let (_, size, message) = self.messages.pop_front()?;
+        self.bytes -= size;
+        self.waiting_of(&message.topic).into_iter().for_each(|waiting| *waiting -= 1);
+        Some(message)
+    }
+}
+
+impl Mailbox {
+    pub(super) fn new(bounds: MailboxBounds, receives: bool) -> Self {
+        Self { bounds, receives, queue: Mutex::new(Queue::default()) }
+    }
+
+    pub(super) fn receives(&self) -> bool {
+        self.receives
+    }
+
+    /// Takes a message, or gives it back with the reason.
+    pub(super) fn push(&self, message: Message) -> Result<Taken, (Message, Refusal)> {
+        self.offer(message, None).map_err(|(message, refusal)| {
+            if matches!(refusal, Refusal::Full { .. }) {
+                self.queue.lock().refused += 1;
+            }
+            (message, refusal)
+        })
+    }
+
+    /// Takes a message when there is room and it is this sender's turn; otherwise the waker is kept for when that may be.
+    pub(super) fn poll_push(
+        &self,
+        message: &mut Option<Message>,
+        turn: &mut Option<Turn>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Taken, Refusal>> {
+        let Some(offered) = message.take() else { return Poll::Pending };
+        match self.offer(offered, Some((turn, context.waker()))) {
+            Ok(taken) => Poll::Ready(Ok(taken)),
+            Err((back, Refusal::Full { .. })) => {
+                *message = Some(back);
+                Poll::Pending
+            }
+            Err((_, refusal)) => Poll::Ready(Err(refusal)),
+        }
+    }
+
+    fn offer(
+        &self,
+        message: Message,
+        waiting: Option<(&mut Option<Turn>, &Waker)>,
+    ) -> Result<Taken, (Message, Refusal)> {
+        let size = message.size();
+        let mut gone = Vec::new();
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return Err((message, Refusal::Closed));
+        }
+        if !self.receives {
+            queue.discarded += 1;
+            return Ok(if queue.discarded == 1 { Taken::DiscardedFirst } else { Taken::Discarded });
+        }
+        if size > self.bounds.bytes {
+            return Err((message, Refusal::Oversized { bytes: size, allowed: self.bounds.bytes }));
+        }
+        queue.give_way(self.bounds, &message.topic, size, &mut gone);
+        let refusal = queue.full(self.bounds, size);
+        if let Some((turn, waker)) = waiting {
+            let first = queue.senders.front().map(|(number, _)| *number);
+            let is_next = first.is_none() || first == turn.as_ref().map(|turn| turn.0);
+            if refusal.is_some() || !is_next {
+                let full = Refusal::Full { bound: "max_messages", allowed: self.bounds.messages };
+                queue.wait_in_line(turn, waker);
+                return Err((message, refusal.unwrap_or(full)));
+            }
+            if turn.take().is_some() {
+                queue.senders.pop_front();
+            }
+        } else if let Some(refusal) = refusal {
+            return Err((message, refusal));
+        }
+        let place = queue.place();
+        queue.bytes += size;
+        queue.accepted += 1;
+        queue.waiting_of(&message.topic).into_iter().for_each(|waiting| *waiting += 1);
+        queue.messages.push_back((place, size, message));
+        let (receiver, sender) = (queue.receiver.take(), queue.next_sender(self.bounds));
+        drop(queue);
+        // Outside the lock: foreign code.
+        drop(gone);
+        receiver.into_iter().chain(sender).for_each(Waker::wake);
+        Ok(Taken::Queued)
+    }
+
+    /// A sender that waited gives up: the next one is not to wait for it.
+    pub(super) fn leave_line(&self, turn: Turn) {
+        let mut queue = self.queue.lock();
+        queue.senders.retain(|(number, _)| *number != turn.0);
+        let next = queue.next_sender(self.bounds);
+        drop(queue);
+        next.into_iter().for_each(Waker::wake);
+    }
+
+    /// Adds an event. A process that can't receive gets none.
+    pub(super) fn push_event(&self, event: Event) {
+        if !self.receives {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        // The reasons of later ones are told to nobody; the first one is what the process goes by.
+        let is_again = matches!(event, Event::Cancel { .. })
+            && queue.events.iter().any(|(_, event)| matches!(event, Event::Cancel { .. }));
+        if queue.closed || is_again {
+            return;
+        }
+        let place = queue.place();
+        queue.events.push_back((place, event));
+        let receiver = queue.receiver.take();
+        drop(queue);
+        receiver.into_iter().for_each(Waker::wake);
+    }
+
+    /// The next message.
+    pub(super) fn poll_message(&self, context: &mut Context<'_>) -> Poll<Message> {
+        self.poll(context, Queue::take_message)
+    }
+
+    /// The next event.
+    pub(super) fn poll_event(&self, context: &mut Context<'_>) -> Poll<Event> {
+        self.poll(context, |queue| queue.events.pop_front().map(|(_, event)| event))
+    }
+
+    /// The next of either, in the order in which they came.
+    pub(super) fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
+        self.poll(context, |queue| {
+            let message = queue.messages.front().map_or(u64::MAX, |(place, ..)| *place);
+            let event = queue.events.front().map_or(u64::MAX, |(place, _)| *place);
+            if message < event {
+                queue.take_message().map(Signal::Message)
+            } else {
+                queue.events.pop_front().map(|(_, event)| Signal::Event(event))
+            }
+        })
+    }
+
+    /// Ready when there is a message or, if `events` count, an event.
+    pub(super) fn poll_ready(&self, context: &mut Context<'_>, messages: bool, events: bool) -> Poll<()> {
+        self.poll(context, |queue| {
+            (messages && !queue.messages.is_empty() || events && !queue.events.is_empty()).then_some(())
+        })
+    }
+
+    fn poll<T>(&self, context: &mut Context<'_>, take: impl FnOnce(&mut Queue) -> Option<T>) -> Poll<T> {
+        let mut queue = self.queue.lock();
+        let Some(taken) = take(&mut queue) else {
+            if !queue.receiver.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                let old = queue.receiver.replace(context.waker().clone());
+                drop(queue);
+                drop(old);
+            }
+            return Poll::Pending;
+        };
+        let sender = queue.next_sender(self.bounds);
+        drop(queue);
+        sender.into_iter().for_each(Waker::wake);
+        Poll::Ready(taken)
+    }
+
+    /// Declares a topic of which the newest messages count; false when there are as many as there may be.
+    pub(super) fn drop_oldest(&self, topic: Topic) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.waiting_of(&topic).is_some() {
+            return true;
+        }
+        let has_room = queue.drop_oldest.len() < DROP_OLDEST_MAX;
+        if has_room {
+            let waiting = queue.messages.iter().filter(|(.., message)| message.topic == topic).count();
+            queue.drop_oldest.push((topic, waiting));
+        }
+        has_room
+    }
+
+    /// Takes nothing from now on. What was not read is gone, and counted; who waits for room is told.
+    pub(super) fn close(&self) {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        queue.unread += queue.messages.len() as u64;
+        queue.bytes = 0;
+        let left = (std::mem::take(&mut queue.messages), std::mem::take(&mut queue.events), queue.receiver.take());
+        let senders = std::mem::take(&mut queue.senders);
+        drop(queue);
+        drop(left);
+        senders.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(super) fn stats(&self) -> MailboxStats {
+        let queue = self.queue.lock();
+        MailboxStats {
+            depth: queue.messages.len(),
+            bytes: queue.bytes,
+            events: queue.events.len(),
+            accepted: queue.accepted,
+            refused: queue.refused,
+            dropped: queue.dropped,
+            discarded: queue.discarded,
+            unread: queue.unread,
+        }
+    }
+}
+
+impl Queue {
+    fn wait_in_line(&mut self, turn: &mut Option<Turn>, waker: &Waker) {
+        if let Some(Turn(own)) = turn
+            && let Some((_, known)) = self.senders.iter_mut().find(|(number, _)| number == own)
+        {
+            known.clone_from(waker);
+            return;
+        }
+        let number = self.place();
+        self.senders.push_back((number, waker.clone()));
+        *turn = Some(Turn(number));
+    }
+}
+
+#[cfg(all(test, not(wippy_loom)))]
+mod tests;
+
+#[cfg(all(test, wippy_loom))]
+mod models;
