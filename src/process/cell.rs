@@ -156,7 +156,7 @@ impl ProcessCell {
                 self.note(taken);
                 Ok(())
             }
-            Err((_, refusal)) => Err(self.refused(refusal)),
+            Err(refusal) => Err(self.refused(refusal)),
         }
     }
 

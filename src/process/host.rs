@@ -196,8 +196,8 @@ impl Host {
         let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
         program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
         self.check_open()?;
-        let bond =
-            Bond::of(&start, manager).map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error })?;
+        let bond = Bond::of(&start, manager)
+            .map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error: error.into() })?;
         // Most often it is known before anything is made.
         if let Some(owner) = start.name.as_deref().and_then(|name| manager.names().lookup(name)) {
             return signal(owner, start, &bond);
@@ -248,7 +248,7 @@ impl Host {
                     drop((process, admission, place));
                     self.spawn(program, start, deadline, manager)
                 }
-                (error, _) => Err(SpawnError::Signal { entry: start.entry, error }),
+                (error, _) => Err(SpawnError::Signal { entry: start.entry, error: error.into() }),
             };
         }
         let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place) };
@@ -405,7 +405,7 @@ impl Bond {
 /// The start of a process whose name somebody has: a word to that one instead.
 fn signal(owner: Arc<ProcessCell>, start: Start, bond: &Bond) -> Result<ProcessHandle, SpawnError> {
     let told = bond.tie(&owner).and_then(|()| start.messages.into_iter().try_for_each(|message| owner.send(message)));
-    told.map_err(|error| SpawnError::Signal { entry: start.entry, error })?;
+    told.map_err(|error| SpawnError::Signal { entry: start.entry, error: error.into() })?;
     start.watchers.into_iter().for_each(|watcher| owner.watch(watcher));
     Ok(ProcessHandle::new(owner))
 }

@@ -124,8 +124,9 @@ impl Queue {
         }
     }
 
-    /// Makes room for a message of a topic of which the newest count. Those that go are given back, to be dropped elsewhere.
-    fn give_way(&mut self, bounds: MailboxBounds, topic: &Topic, size: usize, gone: &mut Vec<Message>) {
+    /// Whether there is room for a message, with the older ones of its topic gone if only the newest of it count. Those
+    /// that go are given back, to be dropped elsewhere.
+    fn makes_room(&mut self, bounds: MailboxBounds, topic: &Topic, size: usize, gone: &mut Vec<Message>) -> bool {
         let mut at = 0;
         // The count ends the search: one that finds nothing would cost every refused sender a walk over all.
         while self.full(bounds, size).is_some() && self.waiting_of(topic).is_some_and(|waiting| *waiting > 0) {
@@ -138,6 +139,7 @@ impl Queue {
                 gone.push(message);
             }
         }
+        self.full(bounds, size).is_none()
     }
 
     /// How many messages of a topic wait, of which the newest count.
@@ -168,14 +170,9 @@ impl Mailbox {
         self.receives
     }
 
-    /// Takes a message, or gives it back with the reason.
-    pub(super) fn push(&self, message: Message) -> Result<Taken, (Message, Refusal)> {
-        self.offer(message, None).map_err(|(message, refusal)| {
-            if matches!(refusal, Refusal::Full { .. }) {
-                self.queue.lock().refused += 1;
-            }
-            (message, refusal)
-        })
+    /// Takes a message, or says why not.
+    pub(super) fn push(&self, message: Message) -> Result<Taken, Refusal> {
+        self.offer(&mut Some(message), None)
     }
 
     /// Takes a message when there is room and it is this sender's turn; otherwise the waker is kept for when that may be.
@@ -185,56 +182,53 @@ impl Mailbox {
         turn: &mut Option<Turn>,
         context: &mut Context<'_>,
     ) -> Poll<Result<Taken, Refusal>> {
-        let Some(offered) = message.take() else { return Poll::Pending };
-        match self.offer(offered, Some((turn, context.waker()))) {
-            Ok(taken) => Poll::Ready(Ok(taken)),
-            Err((back, Refusal::Full { .. })) => {
-                *message = Some(back);
-                Poll::Pending
-            }
-            Err((_, refusal)) => Poll::Ready(Err(refusal)),
+        match self.offer(message, Some((turn, context.waker()))) {
+            Err(Refusal::Full { .. }) => Poll::Pending,
+            settled => Poll::Ready(settled),
         }
     }
 
+    /// Takes the message out of its place, or leaves it there.
     fn offer(
         &self,
-        message: Message,
+        offered: &mut Option<Message>,
         waiting: Option<(&mut Option<Turn>, &Waker)>,
-    ) -> Result<Taken, (Message, Refusal)> {
+    ) -> Result<Taken, Refusal> {
+        // Polled again after it was taken: there is nothing to say of it any more.
+        let Some(message) = offered else { return Ok(Taken::Queued) };
         let size = message.size();
         let mut gone = Vec::new();
         let mut queue = self.queue.lock();
         if queue.closed {
-            return Err((message, Refusal::Closed));
+            return Err(Refusal::Closed);
         }
         if !self.receives {
+            gone.extend(offered.take());
             queue.discarded += 1;
             return Ok(if queue.discarded == 1 { Taken::DiscardedFirst } else { Taken::Discarded });
         }
         if size > self.bounds.bytes {
-            return Err((message, Refusal::Oversized { bytes: size, allowed: self.bounds.bytes }));
+            return Err(Refusal::Oversized { bytes: size, allowed: self.bounds.bytes });
         }
-        queue.give_way(self.bounds, &message.topic, size, &mut gone);
-        let refusal = queue.full(self.bounds, size);
         if let Some((turn, waker)) = waiting {
             let first = queue.senders.front().map(|(number, _)| *number);
             let is_next = first.is_none() || first == turn.as_ref().map(|turn| turn.0);
-            if refusal.is_some() || !is_next {
-                let full = Refusal::Full { bound: "max_messages", allowed: self.bounds.messages };
+            if !is_next || !queue.makes_room(self.bounds, &message.topic, size, &mut gone) {
                 queue.wait_in_line(turn, waker);
-                return Err((message, refusal.unwrap_or(full)));
+                return Err(Refusal::Full { bound: "max_messages", allowed: self.bounds.messages });
             }
             if turn.take().is_some() {
                 queue.senders.pop_front();
             }
-        } else if let Some(refusal) = refusal {
-            return Err((message, refusal));
+        } else if !queue.makes_room(self.bounds, &message.topic, size, &mut gone) {
+            queue.refused += 1;
+            return Err(queue.full(self.bounds, size).unwrap_or(Refusal::Closed));
         }
         let place = queue.place();
         queue.bytes += size;
         queue.accepted += 1;
         queue.waiting_of(&message.topic).into_iter().for_each(|waiting| *waiting += 1);
-        queue.messages.push_back((place, size, message));
+        queue.messages.extend(offered.take().map(|message| (place, size, message)));
         let (receiver, sender) = (queue.receiver.take(), queue.next_sender(self.bounds));
         drop(queue);
         // Outside the lock: foreign code.

@@ -196,7 +196,7 @@ pub enum SpawnError {
         /// The entry.
         entry: EntryId,
         /// Why not.
-        error: SignalError,
+        error: Box<SignalError>,
     },
     /// There is no room for another process now: at its host, by what that declares, or in the whole runtime, by what
     /// bounds it on this machine.

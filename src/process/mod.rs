@@ -31,6 +31,8 @@ mod report;
 mod sending;
 #[cfg(all(test, not(wippy_loom)))]
 mod simulation;
+#[cfg(all(test, not(wippy_loom)))]
+mod society;
 pub(crate) mod step;
 mod table;
 mod task;
