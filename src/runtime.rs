@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::env::Environment;
 use crate::process::{
     Bound, Bounds, Ceiling, Host, HostKind, HostRules, MAILBOX_BYTES, MAILBOX_MESSAGES, Machinery, MailboxBounds,
-    Manager, Payload, Pid, ProcessHandle, Resource, SpawnError, Start,
+    Manager, Payload, Pid, ProcessHandle, Program, Resource, SpawnError, Start, Subscription,
 };
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
@@ -48,6 +48,7 @@ pub struct RuntimeBuilder {
     blocking: Option<BlockingPool>,
     observer: Option<Arc<dyn StepObserver>>,
     max_processes: u64,
+    programs: Vec<Arc<dyn Program>>,
 }
 
 /// Where the application comes from.
@@ -85,6 +86,12 @@ pub enum BuildError {
     /// The engine can't run on this machine.
     #[error(transparent)]
     Engine(#[from] wasm::EngineError),
+    /// Two programs have the same entry ID: of the embedder, or one of them of the application.
+    #[error("there are two programs `{entry}`: give the one of `RuntimeBuilder::program` another ID")]
+    TwoPrograms {
+        /// The ID.
+        entry: EntryId,
+    },
     /// The operating system refused something that is needed.
     #[error("the runtime could not get what it needs of the operating system")]
     System(#[from] io::Error),
@@ -179,6 +186,58 @@ impl RuntimeBuilder {
         self
     }
 
+    /// A program of the embedder: processes are started from it by its entry ID, like from those of the application.
+    ///
+    /// ```
+    /// use std::task::Context;
+    /// use wippy::Runtime;
+    /// use wippy::process::{ArgumentError, Birth, Exit, Payload, Process, Program, Progress, ResultStyle};
+    /// use wippy::registry::EntryId;
+    ///
+    /// /// Adds up what it is given.
+    /// struct Sum(EntryId);
+    ///
+    /// struct Adding(Vec<Payload>);
+    ///
+    /// impl Program for Sum {
+    ///     fn entry(&self) -> &EntryId {
+    ///         &self.0
+    ///     }
+    ///     fn check(&self, input: &[Payload]) -> Result<(), ArgumentError> {
+    ///         match input.iter().all(|value| matches!(value, Payload::Int(_))) {
+    ///             true => Ok(()),
+    ///             false => Err(ArgumentError::new("expected whole numbers")),
+    ///         }
+    ///     }
+    ///     fn read_arguments(&self, _: &[String]) -> Result<Vec<Payload>, ArgumentError> {
+    ///         Err(ArgumentError::new("it is no command"))
+    ///     }
+    ///     fn create(&self, birth: Birth) -> Box<dyn Process> {
+    ///         Box::new(Adding(birth.input))
+    ///     }
+    ///     fn result_style(&self) -> ResultStyle {
+    ///         ResultStyle::Value
+    ///     }
+    /// }
+    ///
+    /// impl Process for Adding {
+    ///     fn step(&mut self, _: &mut Context<'_>) -> Progress {
+    ///         let sum = self.0.iter().map(|value| if let Payload::Int(value) = value { *value } else { 0 }).sum::<i64>();
+    ///         Progress::Exit(Exit::Returned(sum.into()))
+    ///     }
+    /// }
+    ///
+    /// let sum = Sum("native:sum".parse()?);
+    /// let runtime = Runtime::builder().load("fixtures/apps/mission").program(sum).build()?;
+    /// assert_eq!(runtime.spawn("native:sum", [1, 2, 3])?.wait(), Exit::Returned(6.into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn program(mut self, program: impl Program) -> Self {
+        self.programs.push(Arc::new(program));
+        self
+    }
+
     /// Has `observer` told of every step of every process, on the worker that does it.
     #[must_use]
     pub fn observe_steps(mut self, observer: Arc<dyn StepObserver>) -> Self {
@@ -265,8 +324,14 @@ impl RuntimeBuilder {
             environment: &Arc::new(environment),
             resolver: &self.resolver,
         };
-        let (programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
+        let (mut programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
+        for program in self.programs {
+            let entry = program.entry().clone();
+            if registry.get(&entry).is_some() || programs.insert(entry.clone(), program).is_some() {
+                return Err(BuildError::TwoPrograms { entry });
+            }
+        }
         let plan = HostPlan {
             clock: self.clock,
             workers: self.workers,
@@ -394,6 +459,7 @@ impl Runtime {
             blocking: None,
             observer: None,
             max_processes: 0,
+            programs: Vec::new(),
         }
     }
 
@@ -442,6 +508,12 @@ impl Runtime {
         let entry = EntryId::resolve(entry, "").map_err(|error| SpawnError::InvalidId { cause: error.to_string() })?;
         let host = self.manager.only_host(HostKind::Process)?.id().clone();
         self.manager.spawn(Start::new(entry, host).input(input.into_iter().map(Into::into)))
+    }
+
+    /// The comings and goings of all processes from now on; see [`Manager::subscribe`].
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.manager.subscribe()
     }
 
     /// Stops every host: no new process, a cancel for all, force after `grace`. Returns what had to be terminated.

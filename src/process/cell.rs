@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::event::Event;
+use super::lifecycle::{LifecycleEvent, Subscribers};
 use super::mailbox::{Mailbox, Refusal, Taken};
 use super::message::{Message, SignalError};
 use super::topology::{self, Ties};
@@ -44,6 +45,8 @@ pub(super) struct ProcessCell {
     pub(super) clock: Clock,
     /// Who started it, when that is a process.
     pub(super) parent: Option<Pid>,
+    /// Who hears of its end with that of all others.
+    pub(super) subscribers: Arc<Subscribers>,
     pub(super) mailbox: Mailbox,
     pub(super) ties: Mutex<Ties>,
     /// Whether the abnormal end of a linked process is an event, and not the end of this one.
@@ -74,6 +77,7 @@ pub(super) struct Beginning {
     pub(super) parent: Option<Pid>,
     pub(super) traps_links: bool,
     pub(super) watchers: Vec<Box<dyn Watcher>>,
+    pub(super) subscribers: Arc<Subscribers>,
 }
 
 /// The end that somebody asked for.
@@ -99,6 +103,7 @@ impl ProcessCell {
             usage,
             clock,
             parent: start.parent,
+            subscribers: start.subscribers,
             mailbox,
             ties: Mutex::default(),
             traps_links: AtomicBool::new(start.traps_links),
@@ -242,6 +247,11 @@ impl ProcessCell {
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();
+        self.subscribers.tell(|| LifecycleEvent::Ended {
+            pid: self.pid.clone(),
+            entry: self.entry.clone(),
+            exit: Arc::new(exit.clone()),
+        });
         for watcher in watchers {
             // One that panics must keep the exit from nobody else.
             if catch_unwind(AssertUnwindSafe(|| watcher.exited(&self.pid, &exit))).is_err() {

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use super::ceiling::{Ceiling, Footprint, Reached};
 use super::cell::{Beginning, ProcessCell};
 use super::inbox::Inbox;
+use super::lifecycle::LifecycleEvent;
 use super::mailbox::{Mailbox, MailboxBounds};
 use super::manager::Manager;
 use super::message::{SignalError, Topic};
@@ -216,6 +217,7 @@ impl Host {
             parent: start.parent.take(),
             traps_links: start.trap_links,
             watchers: std::mem::take(&mut start.watchers),
+            subscribers: Arc::clone(manager.subscribers()),
         };
         let entry = start.entry.clone();
         let cell = Arc::new(ProcessCell::new(pid.clone(), entry, Arc::clone(&usage), clock, mailbox, beginning));
@@ -251,6 +253,12 @@ impl Host {
                 (error, _) => Err(SpawnError::Signal { entry: start.entry, error: error.into() }),
             };
         }
+        // Nobody hears of its end before: there is none yet.
+        manager.subscribers().tell(|| LifecycleEvent::Started {
+            pid: cell.pid.clone(),
+            entry: cell.entry.clone(),
+            parent: cell.parent.clone(),
+        });
         let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place) };
         let task = ProcessTask::new(process, Arc::clone(&cell), reactor, seat);
         match scheduler.spawn(task) {

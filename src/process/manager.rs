@@ -8,6 +8,7 @@ use indexmap::IndexMap;
 
 use super::cell::ProcessCell;
 use super::cell::Watcher;
+use super::lifecycle::{Subscribers, Subscription};
 use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
@@ -278,6 +279,7 @@ pub struct Manager {
     programs: HashMap<EntryId, Arc<dyn Program>>,
     hosts: IndexMap<EntryId, Host>,
     names: Arc<Names>,
+    subscribers: Arc<Subscribers>,
     /// For processes, which may outlive it by a moment.
     own: Weak<Self>,
 }
@@ -285,11 +287,42 @@ pub struct Manager {
 impl Manager {
     pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>) -> Arc<Self> {
         let hosts = hosts.into_iter().map(|host| (host.id().clone(), host)).collect();
-        Arc::new_cyclic(|own| Self { programs, hosts, names: Arc::default(), own: own.clone() })
+        Arc::new_cyclic(|own| Self {
+            programs,
+            hosts,
+            names: Arc::default(),
+            subscribers: Arc::default(),
+            own: own.clone(),
+        })
     }
 
     pub(super) fn own(&self) -> &Weak<Self> {
         &self.own
+    }
+
+    pub(super) fn subscribers(&self) -> &Arc<Subscribers> {
+        &self.subscribers
+    }
+
+    /// The events of all processes from now on. A subscriber that does not read them misses the oldest, and is told how many.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use wippy::Runtime;
+    /// use wippy::process::LifecycleEvent;
+    ///
+    /// let runtime = Runtime::builder().load("fixtures/apps/mission").build()?;
+    /// let events = runtime.subscribe();
+    /// let worker = runtime.spawn("myns:compute_worker", [6, 7])?;
+    /// let started = events.next_within(Duration::from_secs(60));
+    /// assert!(matches!(started, Some(LifecycleEvent::Started { pid, .. }) if pid == *worker.pid()));
+    /// let ended = events.next_within(Duration::from_secs(60));
+    /// assert!(matches!(ended, Some(LifecycleEvent::Ended { exit, .. }) if exit.is_normal()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self) -> Subscription {
+        self.subscribers.subscribe()
     }
 
     pub(super) fn names(&self) -> &Arc<Names> {

@@ -472,3 +472,22 @@ fn a_process_may_do_what_its_entry_allows() {
     });
     assert_eq!(stranger.exit(), None);
 }
+
+#[test]
+fn subscribers_hear_of_starts_by_whom_and_of_ends() {
+    let world = World::new(2);
+    let events = world.manager.subscribe();
+    let parent = world.spawn();
+    let child = world.ask(parent.pid(), |peers, _| peers.spawn(World::start("app:child"))).unwrap();
+    world.end(&parent, failure());
+    let started = |pid: &Pid, entry: &str, parent: Option<&Pid>| LifecycleEvent::Started {
+        pid: pid.clone(),
+        entry: id(entry),
+        parent: parent.cloned(),
+    };
+    let ended = LifecycleEvent::Ended { pid: parent.pid().clone(), entry: id("app:actor"), exit: failure().into() };
+    let expected = [started(parent.pid(), "app:actor", None), started(&child, "app:child", Some(parent.pid())), ended];
+    for event in expected {
+        assert_eq!(events.next_within(Duration::from_secs(60)), Some(event));
+    }
+}
