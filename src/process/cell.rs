@@ -286,6 +286,7 @@ impl ProcessCell {
             memory_peak: usage.memory_peak(),
             bytes_in: usage.bytes_in(),
             bytes_out: usage.bytes_out(),
+            mailbox: self.mailbox.stats(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::{Exit, FailureKind, Pid};
+use super::{Exit, FailureKind, MailboxStats, Pid};
 use crate::limits::Limits;
 use crate::registry::EntryId;
 
@@ -46,13 +46,15 @@ pub struct Report {
     pub bytes_in: u64,
     /// Bytes written to its standard output and error.
     pub bytes_out: u64,
+    /// What became of the messages that were sent to it.
+    pub mailbox: MailboxStats,
 }
 
 impl Report {
     /// The report as JSON, with keys that stay: those of this struct, times in nanoseconds as `wall_ns` and `cpu_ns`.
     ///
     /// `exit` has a `kind` (`returned`, `exited`, `trapped`, `limit`, `cancelled`, `terminated`, `failed`) and what belongs to
-    /// it; `limits` has what was allowed, `null` for no limit, times in nanoseconds.
+    /// it; `limits` has what was allowed, `null` for no limit, times in nanoseconds; `messages` has the counts of the mailbox.
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
@@ -67,8 +69,19 @@ impl Report {
             "memory_peak": self.memory_peak,
             "bytes_in": self.bytes_in,
             "bytes_out": self.bytes_out,
+            "messages": messages_json(&self.mailbox),
         })
     }
+}
+
+fn messages_json(mailbox: &MailboxStats) -> Value {
+    json!({
+        "accepted": mailbox.accepted,
+        "refused": mailbox.refused,
+        "dropped": mailbox.dropped,
+        "discarded": mailbox.discarded,
+        "unread": mailbox.unread,
+    })
 }
 
 /// JSON has no more than 64 bits for a whole number; that is 584 years.
@@ -147,6 +160,14 @@ mod tests {
             memory_peak: 65_536,
             bytes_in: 4,
             bytes_out: 9,
+            mailbox: MailboxStats {
+                accepted: 5,
+                refused: 4,
+                dropped: 3,
+                discarded: 2,
+                unread: 1,
+                ..MailboxStats::default()
+            },
         };
         report.to_json()
     }
@@ -163,6 +184,7 @@ mod tests {
             "pid": "{app:processes|0x0002a}", "entry": "app:worker", "exit": { "kind": "returned", "value": 42 },
             "limits": limits, "wall_ns": 7_000_000, "cpu_ns": 3_000_000, "steps": 2, "preemptions": 1,
             "memory_peak": 65_536, "bytes_in": 4, "bytes_out": 9,
+            "messages": { "accepted": 5, "refused": 4, "dropped": 3, "discarded": 2, "unread": 1 },
         });
         assert_eq!(found, expected);
     }

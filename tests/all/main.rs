@@ -5,6 +5,8 @@
 mod ceiling;
 /// Every function of every interface, and the test in which a guest calls it.
 mod coverage;
+/// Programs of an embedder.
+mod embed;
 /// Ends in every state, and what a guest may do to the stack below it.
 mod ends;
 /// Every configuration field and the effect it has.
