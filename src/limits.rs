@@ -40,7 +40,8 @@ pub struct Limits {
     /// Time spent in steps.
     pub max_cpu: Option<Duration>,
     /// The slice: how long a process may go on without a yield point while others wait. `None`, or anything below a tick,
-    /// is one tick.
+    /// is one tick. A process that can't be preempted (`preempt: none`) keeps its worker, and a replacement of the worker
+    /// comes for the others then.
     pub max_step: Option<Duration>,
     /// The budget of instructions, the same on every machine.
     pub max_fuel: Option<u64>,
@@ -263,9 +264,16 @@ impl Usage {
         Ok(())
     }
 
-    /// Whether the slice of the present step is over, so that it ends when others wait.
+    /// When the slice of the present step is over, so that it ends at the next tick when others wait.
+    pub(crate) fn slice_end_ns(&self) -> u64 {
+        let slice = self.limits.max_step.unwrap_or_default();
+        let nanos = u64::try_from(slice.as_nanos()).unwrap_or(u64::MAX);
+        self.step_began_ns.load(Ordering::Relaxed).saturating_add(nanos)
+    }
+
+    /// Whether the slice of the present step is over.
     pub(crate) fn is_slice_over(&self, now_ns: u64) -> bool {
-        self.limits.max_step.is_none_or(|slice| self.in_step(now_ns) >= slice)
+        now_ns >= self.slice_end_ns()
     }
 
     /// Takes memory.

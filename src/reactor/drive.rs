@@ -126,6 +126,10 @@ impl Driver for Reactor {
     fn is_due(&self) -> bool {
         self.timers.is_due(&self.clock)
     }
+
+    fn has_passed(&self, nanos: u64) -> bool {
+        self.clock.now().as_nanos() >= nanos
+    }
 }
 
 impl Reactor {

@@ -47,11 +47,14 @@ pub fn take_preempted() -> bool {
     PREEMPTED.replace(false)
 }
 
-/// Says that the running step computes and can't be told to let others run: when it goes on for longer than a tick, a
-/// replacement takes over the queue of its worker, if the scheduler may have one. Until the end of the step. No effect
-/// outside of a worker.
-pub fn mark_unpreemptible() {
-    let _ = with_core(Core::mark_unpreemptible);
+/// Says that the running step computes and can't be told to let others run: when it goes on for longer than a tick and
+/// beyond the end of its slice, a replacement takes over the queue of its worker, if the scheduler may have one. Until the
+/// end of the step; only the first call in it counts. No effect outside of a worker.
+///
+/// The end of the slice is in nanoseconds of the driver's clock, see [`Driver::has_passed`](super::Driver::has_passed); zero
+/// for a slice of one tick.
+pub fn mark_unpreemptible(slice_end_ns: u64) {
+    let _ = with_core(|core| core.mark_unpreemptible(slice_end_ns));
 }
 
 /// Makes `core` the worker of this thread.

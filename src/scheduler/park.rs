@@ -22,6 +22,13 @@ pub trait Driver: Send + Sync + 'static {
 
     /// True when a timer is due that nobody has fired yet. Cheap: it is asked at every tick while a guest computes.
     fn is_due(&self) -> bool;
+
+    /// True when the time `nanos`, in nanoseconds of the clock that its timers go by, has come. Asked once a tick, of steps
+    /// that can't be told to end. A driver without a clock has no time to wait for.
+    fn has_passed(&self, nanos: u64) -> bool {
+        let _ = nanos;
+        true
+    }
 }
 
 /// The driver of a scheduler without I/O: nothing ever happens, so parking waits for [`Driver::unpark`].

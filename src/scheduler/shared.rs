@@ -288,7 +288,7 @@ impl Tended for Shared {
             // All of them are looked at, so that all of them are noted.
             if seen.swap(steps, Ordering::Relaxed) == steps {
                 is_anybody_waiting |= self.queues.deque_len(worker) > 0;
-                if self.held.hold(worker) {
+                if self.held.hold(worker, |end| self.idle.driver().has_passed(end)) {
                     self.tell_replacements();
                 }
             }

@@ -99,9 +99,9 @@ impl Core {
     }
 
     /// See [`current::mark_unpreemptible`].
-    pub(super) fn mark_unpreemptible(&self) {
+    pub(super) fn mark_unpreemptible(&self, slice_end_ns: u64) {
         if !self.is_marked.replace(true) {
-            self.shared.held.mark(self.index);
+            self.shared.held.mark(self.index, slice_end_ns);
         }
     }
 

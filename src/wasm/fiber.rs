@@ -10,6 +10,7 @@ use wasmtime::{CallHook, Store, UpdateDeadline};
 use super::failure::Ended;
 use super::program::{Over, Program, Target};
 use super::state::State;
+use crate::limits::Usage;
 use crate::process::{Birth, Exit, Process, Progress, step};
 use crate::registry::Preempt;
 
@@ -21,7 +22,7 @@ pub(super) enum Fiber {
     /// Made, and nothing else: the first step initialises.
     Init(Box<(Arc<Program>, Arc<Target>, Birth)>),
     /// The guest runs, waits or was preempted.
-    Running(Preempt, Pin<Box<dyn Future<Output = Over> + Send>>),
+    Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
     /// The guest is over and gone, its output is on its way.
     Leaving(Over),
     /// Nothing is held any more.
@@ -40,13 +41,14 @@ impl Process for Fiber {
             && let Self::Init(start) = std::mem::replace(self, Self::Closed)
         {
             let (program, target, birth) = *start;
-            *self = Self::Running(program.preempt, Box::pin(program.execute(target, birth)));
+            let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
+            *self = Self::Running { guest: Box::pin(program.execute(target, birth)), unpreemptible };
         }
-        if let Self::Running(preempt, future) = self {
-            if *preempt == Preempt::None {
-                step::mark_unpreemptible();
+        if let Self::Running { guest, unpreemptible } = self {
+            if let Some(usage) = unpreemptible {
+                step::mark_unpreemptible(usage.slice_end_ns());
             }
-            match future.as_mut().poll(context) {
+            match guest.as_mut().poll(context) {
                 Poll::Ready(over) => *self = Self::Leaving(over),
                 // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
                 // waits.

@@ -255,10 +255,6 @@ fn warn_of_preempt_none(entry: &Entry, spec: &WasmSpec, classes: &Classes<'_>, p
             "`max_fuel` ends loops too",
         );
     }
-    if limits.iter().any(|limits| limits.max_step.is_some()) {
-        let message = "with `preempt: none`, `max_step` has no effect: there are no slices";
-        warn("limit-not-enforced", message, "remove it");
-    }
 }
 
 type Codes = HashMap<(Hash, EngineClass), Result<Code, CompileError>>;

@@ -38,6 +38,7 @@ const ENTRIES: &str = "- { name: lone, kind: process.host, host: { workers: 1, a
     - { name: add, kind: process.wasm, text: computer, method: add }
     - { name: until, kind: process.wasm, text: computer, method: until, preempt: none }
     - { name: until-epoch, kind: process.wasm, text: computer, method: until }
+    - { name: long, kind: process.wasm, text: computer, method: until, preempt: none, limits: { max_step: 4ms } }
     - { name: wall, kind: process.wasm, text: computer, method: until, preempt: none, limits: { max_execution: 5ms } }
     - { name: cpu, kind: process.wasm, text: computer, method: until, preempt: none, limits: { max_cpu: 5ms } }
     - { name: fuel, kind: process.wasm, text: computer, method: spin, preempt: none, limits: { max_fuel: 1_000_000 } }";
@@ -99,6 +100,25 @@ fn beside_a_guest_without_checks_a_replacement_does_the_work() {
     assert_eq!(computer.wait(), returned(SECOND));
     assert_eq!((computer.steps(), computer.usage().preemptions()), (1, 0), "it kept its worker");
     until("the replacement is gone", || world.replacements("lone") == 0 && threads() == 1);
+}
+
+#[test]
+fn a_replacement_comes_when_the_slice_is_over() {
+    let world = World::new();
+    let computer = world.hold("trusting", "long");
+    let other = world.spawn("trusting", "add", &[1, 1]).expect("a host with room");
+    world.clock.advance(Duration::from_nanos(3_999_999)).expect("a manual clock");
+    for _ in 0..20 {
+        world.tick();
+        assert_eq!(world.replacements("trusting"), 0, "its slice is not over, whatever the ticks");
+    }
+    assert_eq!((computer.state(), other.steps()), (State::Running, 0));
+    // One tick is enough: the step was seen to go on before.
+    world.clock.advance(Duration::from_nanos(1)).expect("a manual clock");
+    assert_eq!(world.replacements("trusting"), 1);
+    assert_eq!(other.wait(), returned(2));
+    world.clock.advance(Duration::from_secs(1)).expect("a manual clock");
+    assert_eq!(computer.wait(), returned(SECOND + 4_000_000));
 }
 
 #[test]
@@ -178,9 +198,10 @@ fn a_check_tells_what_preempt_none_costs() {
     };
     assert!(!check(&host("")).contains("preempt"), "nothing to tell");
     let told = check(&host(", limits: { max_execution: 1s, max_cpu: 1s }, default_limits: { max_step: 5ms }"));
-    for said in ["`max_execution` ends no loop", "`max_cpu` ends no loop", "`max_step` has no effect"] {
+    for said in ["`max_execution` ends no loop", "`max_cpu` ends no loop"] {
         assert!(told.contains(said), "{said}: {told}");
     }
+    assert!(!told.contains("max_step"), "{told}");
     let own = format!(
         "- {{ name: trusting, kind: process.host, host: {{ allow_preempt_none: true }} }}\n{}",
         entry(", limits: { max_cpu: 1s }")

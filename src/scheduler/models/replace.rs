@@ -8,6 +8,9 @@ use super::super::park::Condition;
 use super::super::replace::Held;
 use super::check;
 
+/// When the slice of the second worker's step is over.
+const SLICE_END: u64 = 5;
+
 /// Two workers that may be held, and a replacement, which is number two.
 struct House {
     held: Held,
@@ -32,9 +35,10 @@ impl House {
     /// The first worker is held and has its replacement; the second one is inside a marked step.
     fn new() -> Arc<Self> {
         let house = Self { held: Held::new(3, 1), idle: Idle::new(3, std::sync::Arc::new(Condition::new())) };
-        house.held.mark(0);
-        house.held.mark(1);
-        assert!(!house.held.hold(0));
+        house.held.mark(0, 0);
+        house.held.mark(1, SLICE_END);
+        assert!(!house.held.hold(0, |end| end <= SLICE_END));
+        assert!(!house.held.hold(1, |end| end < SLICE_END), "its slice is not over");
         assert!(house.held.is_one_missing());
         Arc::new(house)
     }
@@ -89,7 +93,7 @@ fn loom_a_step_ends_while_the_ticker_counts_it() {
             thread::spawn(move || (0..2).for_each(|worker| house.tell(house.held.unmark(worker))))
         };
         // What the ticker does.
-        house.tell(house.held.hold(1));
+        house.tell(house.held.hold(1, |end| end <= SLICE_END));
         workers.join().expect("no assertion failed");
         replacement.join().expect("no assertion failed");
         assert!(!house.held.is_one_missing());

@@ -1,5 +1,7 @@
 //! Replacements: somebody goes on with the queue of a worker whose step can't be told to end, and leaves afterwards.
 
+use std::sync::atomic::AtomicU64;
+
 use super::*;
 
 /// A scheduler that may have replacements, under a ticker of the test; the name shows in the names of its threads.
@@ -18,11 +20,16 @@ fn threads(name: &str) -> usize {
 
 /// A step that says that it can't be told to end, and ends when the gate is opened.
 fn hold(scheduler: &Scheduler) -> Gate {
+    hold_until(scheduler, 0)
+}
+
+/// As [`hold`], with a slice that is over then.
+fn hold_until(scheduler: &Scheduler, slice_end_ns: u64) -> Gate {
     let (entered, gate) = (Gate::default(), Gate::default());
     let step = {
         let (entered, gate) = (entered.clone(), gate.clone());
         once(move || {
-            current::mark_unpreemptible();
+            current::mark_unpreemptible(slice_end_ns);
             entered.open();
             gate.wait();
         })
@@ -51,6 +58,53 @@ fn a_worker_that_is_held_is_replaced_as_long_as_it_is() {
         wait_until(|| scheduler.stats().replacements == 0 && threads("repl") == 1);
     }
     assert_eq!(scheduler.stats().total().steps, 5 * 102);
+}
+
+/// A driver without events, and with a clock that stands still.
+#[derive(Default)]
+struct Clock {
+    now: AtomicU64,
+    is_unparked: AtomicBool,
+}
+
+impl Driver for Clock {
+    fn park(&self, _: Option<Duration>) {
+        wait_until(|| self.is_unparked.swap(false, Ordering::Relaxed));
+    }
+
+    fn poll(&self) {}
+
+    fn unpark(&self) {
+        self.is_unparked.store(true, Ordering::Relaxed);
+    }
+
+    fn is_due(&self) -> bool {
+        false
+    }
+
+    fn has_passed(&self, nanos: u64) -> bool {
+        self.now.load(Ordering::Relaxed) >= nanos
+    }
+}
+
+#[test]
+fn a_replacement_waits_for_the_end_of_the_slice_that_the_step_told() {
+    let (clock, ticker) = (Arc::new(Clock::default()), Ticker::manual());
+    let builder = Scheduler::builder("slice").workers(1).replacements(1).ticker(&ticker);
+    let scheduler = builder.driver(Arc::clone(&clock) as _).build().expect("threads are to be had");
+    for slice_end in [5, 9] {
+        let gate = hold_until(&scheduler, slice_end);
+        let other = scheduler.spawn(once(|| {})).expect("within the bound");
+        clock.now.store(slice_end - 1, Ordering::Relaxed);
+        (0..10).for_each(|_| ticker.tick());
+        assert_eq!((scheduler.stats().replacements, other.is_complete()), (0, false));
+        clock.now.store(slice_end, Ordering::Relaxed);
+        ticker.tick();
+        assert_eq!(scheduler.stats().replacements, 1);
+        wait_until(|| other.is_complete());
+        gate.open();
+        wait_until(|| scheduler.stats().replacements == 0);
+    }
 }
 
 #[test]
@@ -90,7 +144,7 @@ fn there_are_so_many_replacements_and_no_more() {
         .map(|_| {
             let (inside, gate) = (Arc::clone(&inside), gate.clone());
             let step = once(move || {
-                current::mark_unpreemptible();
+                current::mark_unpreemptible(0);
                 inside.fetch_add(1, Ordering::Relaxed);
                 gate.wait();
             });
@@ -134,7 +188,7 @@ fn no_task_is_lost_while_replacements_come_and_go() {
             let mut left = 20;
             let step = Steps(move |context: &mut Context<'_>| {
                 if name % 7 == 0 {
-                    current::mark_unpreemptible();
+                    current::mark_unpreemptible(0);
                     std::thread::sleep(Duration::from_micros(name));
                 }
                 left -= 1;
