@@ -17,10 +17,15 @@
 //!   done (time, output) only grows.
 //! - A refused request changes no counter.
 
+mod wait;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
+
+pub use wait::{WaitReason, Waits};
+pub(crate) use wait::{forget_waits, wait_for};
 
 /// What one process may use. `None` is no limit.
 ///
@@ -137,6 +142,8 @@ pub struct Usage {
     memory_peak: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// What the last step that ended left the process waiting for.
+    waits: AtomicU16,
     files: AtomicU64,
     sockets: AtomicU64,
 }
@@ -161,6 +168,7 @@ impl Usage {
             memory_peak: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            waits: AtomicU16::new(0),
             files: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
         }
@@ -214,8 +222,21 @@ impl Usage {
         self.bytes_out.load(Ordering::Relaxed)
     }
 
+    /// What its last step left it waiting for; nothing that means anything while it does not wait.
+    #[must_use]
+    pub fn waits(&self) -> Waits {
+        Waits::from_bits(self.waits.load(Ordering::Relaxed))
+    }
+
+    /// Time spent in steps, the present one included.
+    pub(crate) fn cpu_until(&self, now_ns: u64) -> Duration {
+        self.cpu() + self.in_step(now_ns)
+    }
+
     /// A step begins. Steps of one process never overlap.
     pub(crate) fn begin_step(&self, now_ns: u64) {
+        // What somebody noted on this thread outside a step.
+        forget_waits();
         self.step_began_ns.store(now_ns, Ordering::Relaxed);
     }
 
@@ -224,6 +245,7 @@ impl Usage {
         let began = self.step_began_ns.swap(NOT_STEPPING, Ordering::Relaxed);
         debug_assert_ne!(began, NOT_STEPPING, "a step that ends has begun");
         self.cpu_ns.fetch_add(now_ns.saturating_sub(began), Ordering::Relaxed);
+        self.waits.store(wait::take().to_bits(), Ordering::Relaxed);
     }
 
     pub(crate) fn add_preemption(&self) {
@@ -256,7 +278,7 @@ impl Usage {
             }
         }
         if let Some(allowed) = self.limits.max_cpu {
-            let used = self.cpu() + self.in_step(now_ns);
+            let used = self.cpu_until(now_ns);
             if used >= allowed {
                 return Err(LimitExceeded::new("max_cpu", format_args!("{allowed:?}"), format_args!("{used:?}")));
             }

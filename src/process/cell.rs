@@ -13,8 +13,8 @@ use super::lifecycle::{LifecycleEvent, Subscribers};
 use super::mailbox::{Mailbox, Refusal, Taken};
 use super::message::{Message, SignalError};
 use super::topology::{self, Ties};
-use super::{Exit, Failure, FailureKind, Pid, Report};
-use crate::limits::Usage;
+use super::{Exit, Failure, FailureKind, Pid, Report, Snapshot};
+use crate::limits::{Usage, Waits};
 use crate::reactor::{Clock, Instant as ClockTime, assert_may_block};
 use crate::registry::EntryId;
 use crate::scheduler::{TaskRef, TaskState};
@@ -288,6 +288,29 @@ impl ProcessCell {
             bytes_out: usage.bytes_out(),
             mailbox: self.mailbox.stats(),
         })
+    }
+
+    /// What can be seen of the process now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let usage = &self.usage;
+        let now_ns = self.clock.now().as_nanos();
+        let state = self.state();
+        Snapshot {
+            pid: self.pid.clone(),
+            entry: self.entry.clone(),
+            state,
+            waits: match state {
+                TaskState::Blocked | TaskState::Idle => usage.waits(),
+                TaskState::Ready | TaskState::Running | TaskState::Complete => Waits::default(),
+            },
+            steps: self.steps(),
+            preemptions: usage.preemptions(),
+            cpu: usage.cpu_until(now_ns),
+            memory: usage.memory(),
+            memory_peak: usage.memory_peak(),
+            mailbox: self.mailbox.receives().then(|| self.mailbox.stats().depth),
+            uptime: Duration::from_nanos(now_ns.saturating_sub(usage.born_ns())),
+        }
     }
 
     /// The exit, or `None` with the waker kept for it.

@@ -18,7 +18,7 @@ use super::message::{SignalError, Topic};
 use super::peers::Peers;
 use super::table::{Admission, Bounds, Full, Place, Table};
 use super::task::{ProcessTask, Seat};
-use super::{Birth, Pid, ProcessHandle, Program, SpawnError, Start, Stdio, Tasks, topology};
+use super::{Birth, Pid, ProcessHandle, Program, Snapshot, SpawnError, Start, Stdio, Tasks, topology};
 use crate::limits::Usage;
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -161,6 +161,10 @@ impl Host {
 
     pub(super) fn find(&self, unique: u64) -> Option<Arc<ProcessCell>> {
         self.table.get(unique)
+    }
+
+    pub(super) fn snapshots(&self) -> Vec<Snapshot> {
+        self.table.all().iter().map(|cell| cell.snapshot()).collect()
     }
 
     fn machinery(&self) -> Result<&Machinery, SpawnError> {

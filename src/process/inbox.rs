@@ -9,6 +9,7 @@ use super::cell::ProcessCell;
 use super::event::{Event, Signal};
 use super::mailbox::{DROP_OLDEST_MAX, MailboxStats};
 use super::message::{Message, SignalError, Topic};
+use crate::limits::WaitReason;
 
 /// What comes in for a process, given to it with its [`Birth`](super::Birth).
 ///
@@ -24,32 +25,40 @@ impl Inbox {
 
     /// The next message.
     pub fn poll_message(&self, context: &mut Context<'_>) -> Poll<Message> {
-        self.0.mailbox.poll_message(context)
+        self.noted(self.0.mailbox.poll_message(context))
     }
 
     /// The next event.
     pub fn poll_event(&self, context: &mut Context<'_>) -> Poll<Event> {
-        self.0.mailbox.poll_event(context)
+        self.noted(self.0.mailbox.poll_event(context))
     }
 
     /// The next message or event.
     pub fn poll_signal(&self, context: &mut Context<'_>) -> Poll<Signal> {
-        self.0.mailbox.poll_signal(context)
+        self.noted(self.0.mailbox.poll_signal(context))
     }
 
     /// Ready when there is a message.
     pub fn poll_has_message(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.mailbox.poll_ready(context, true, false)
+        self.noted(self.0.mailbox.poll_ready(context, true, false))
     }
 
     /// Ready when there is an event.
     pub fn poll_has_event(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.mailbox.poll_ready(context, false, true)
+        self.noted(self.0.mailbox.poll_ready(context, false, true))
     }
 
     /// Ready when there is either.
     pub fn poll_has_signal(&self, context: &mut Context<'_>) -> Poll<()> {
-        self.0.mailbox.poll_ready(context, true, true)
+        self.noted(self.0.mailbox.poll_ready(context, true, true))
+    }
+
+    /// Says what the process waits for, when it has to.
+    fn noted<T>(&self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() {
+            WaitReason::Message.note();
+        }
+        polled
     }
 
     /// Has the oldest messages of a topic give way to newer ones of the same topic when the mailbox is full, instead of

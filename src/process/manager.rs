@@ -12,7 +12,7 @@ use super::lifecycle::{Subscribers, Subscription};
 use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
-use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program, topology};
+use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program, Snapshot, topology};
 use crate::registry::{EntryId, LimitsSpec};
 
 /// What is needed to start a process.
@@ -447,6 +447,15 @@ impl Manager {
     #[must_use]
     pub fn find(&self, pid: &Pid) -> Option<ProcessHandle> {
         self.cell(pid).ok().map(ProcessHandle::new)
+    }
+
+    /// All living processes of all hosts as they are now, by the number of their pid. There are as many as the hosts and the
+    /// ceiling of the runtime allow.
+    #[must_use]
+    pub fn processes(&self) -> Vec<Snapshot> {
+        let mut processes: Vec<_> = self.hosts.values().flat_map(Host::snapshots).collect();
+        processes.sort_by_key(|process| process.pid.unique());
+        processes
     }
 
     /// The only host of a kind.

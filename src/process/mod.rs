@@ -32,6 +32,7 @@ mod report;
 mod sending;
 #[cfg(all(test, not(wippy_loom)))]
 mod simulation;
+mod snapshot;
 #[cfg(all(test, not(wippy_loom)))]
 mod society;
 pub(crate) mod step;
@@ -66,6 +67,7 @@ pub use pid::{Pid, PidError};
 pub use program::{ArgumentError, Birth, Process, Program, Progress, ResultStyle, Stdio};
 pub use report::Report;
 pub use sending::Sending;
+pub use snapshot::Snapshot;
 pub(crate) use table::Bounds;
 pub use tasks::Tasks;
 pub use topology::WATCHED_MAX;

@@ -381,6 +381,8 @@ fn names_have_one_owner_and_bounds() {
 fn a_cancel_is_an_event_for_who_receives_and_an_end_for_all_others() {
     let world = World::new(1);
     let actor = world.spawn();
+    world.ask(actor.pid(), |_, _| ());
+    until(|| world.manager.processes().iter().all(|process| process.waits.to_string() == "message"));
     actor.cancel("enough");
     let expected = Event::Cancel { from: None, reason: "enough".into() };
     assert_eq!(world.await_heard(actor.pid(), 1), [Signal::Event(expected)]);

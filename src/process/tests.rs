@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::*;
+use crate::limits::WaitReason;
 use crate::reactor::{Clock, Reactor, ReactorConfig};
 use crate::registry::EntryId;
 use crate::scheduler::{Scheduler, Ticker};
@@ -440,4 +441,40 @@ fn a_step_that_never_ends_does_not_hold_a_shutdown_for_ever() {
     assert_eq!(stuck.exit(), None, "it is still inside its step");
     open.store(true, Ordering::SeqCst);
     assert_eq!(wait(&stuck), Exit::Terminated);
+}
+
+#[test]
+fn who_looks_on_sees_what_each_process_waits_for() {
+    let world = world(|shared, _| match shared.steps.load(Ordering::SeqCst) {
+        1 => {
+            WaitReason::Timer.note();
+            WaitReason::TcpRead.note();
+            Progress::Blocked
+        }
+        2 => {
+            WaitReason::Message.note();
+            Progress::Idle
+        }
+        _ => Progress::Blocked,
+    });
+    assert_eq!(world.manager.processes(), []);
+    let process = world.spawn();
+    let seen = |state: State| {
+        until(|| process.state() == state);
+        let [seen] = &world.manager.processes()[..] else { panic!("one process") };
+        seen.clone()
+    };
+    let first = seen(State::Blocked);
+    assert_eq!((&first.pid, &first.entry, first.steps), (process.pid(), process.entry(), 1));
+    assert_eq!(first.waits, [WaitReason::TcpRead, WaitReason::Timer].into_iter().collect());
+    let wake = || world.shared.waker.lock().clone().expect("a step was taken").wake();
+    wake();
+    let second = seen(State::Idle);
+    assert_eq!((second.steps, second.waits.to_string()), (2, "message".to_owned()));
+    wake();
+    let third = seen(State::Blocked);
+    assert!(third.waits.is_empty(), "it says no more: {:?}", third.waits);
+    process.terminate();
+    assert_eq!(wait(&process), Exit::Terminated);
+    assert_eq!(world.manager.processes(), []);
 }

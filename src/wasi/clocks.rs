@@ -13,6 +13,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::state::WasiState;
+use crate::limits::{WaitReason, wait_for};
 use crate::reactor::{Instant, Reactor, Sleep};
 
 /// What the clocks can tell apart, in nanoseconds.
@@ -86,6 +87,6 @@ impl Deadline {
 #[async_trait]
 impl Pollable for Deadline {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll_ready(cx)).await;
+        wait_for(WaitReason::Timer, |cx| self.poll_ready(cx)).await;
     }
 }

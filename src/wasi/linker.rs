@@ -57,7 +57,7 @@ type State = HasSelf<WasiState>;
 /// When something of this is in the linker already.
 pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) -> Result<()> {
     io::error::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
-    io::poll::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
+    io::poll::add_to_linker::<T, State>(linker, T::wasi)?;
     io::streams::add_to_linker::<T, HasSelf<ResourceTable>>(linker, table_of)?;
     if listed.contains(Profile::Filesystem) {
         filesystem::types::add_to_linker::<T, State>(linker, T::wasi)?;

@@ -25,6 +25,7 @@ mod filesystem;
 mod http;
 mod linker;
 mod network;
+mod poll;
 mod preview1;
 mod profile;
 mod random;

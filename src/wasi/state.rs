@@ -9,7 +9,7 @@ use super::preview1::Descriptors;
 use super::random::Generators;
 use super::sockets::KnownAddresses;
 use super::stdio::StreamFailure;
-use crate::limits::Usage;
+use crate::limits::{Usage, WaitReason, wait_for};
 use crate::reactor::Reactor;
 
 /// How many resources (streams, pollables, descriptors, sockets) a process may hold at once. At the bound a function with an
@@ -99,7 +99,7 @@ impl WasiState {
             for output in [stdout, stderr] {
                 output.finish();
                 let target = output.accepted();
-                let drained = std::future::poll_fn(|cx| output.poll_drained(cx, target)).await;
+                let drained = wait_for(WaitReason::Output, |cx| output.poll_drained(cx, target)).await;
                 ended = ended.and(drained);
             }
             ended

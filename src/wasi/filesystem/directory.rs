@@ -5,6 +5,7 @@
 //! itself open the folder of the name first and pass one component to the system, which never follows it.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, OpenOptions, OpenOptionsExt};
@@ -15,7 +16,7 @@ use super::error::{code_of, code_of_pool};
 use super::grant::Grant;
 use super::listing::Listing;
 use super::stat::Stat;
-use crate::limits::Permit;
+use crate::limits::{Permit, WaitReason, wait_for};
 use crate::reactor::{Reactor, assert_may_block};
 use crate::wasi::config::Mount;
 
@@ -39,7 +40,8 @@ pub(super) async fn on_pool<T: Send + 'static>(
         assert_may_block();
         call()
     };
-    match reactor.blocking().run(call).await {
+    let mut call = reactor.blocking().run(call);
+    match wait_for(WaitReason::File, |cx| Pin::new(&mut call).poll(cx)).await {
         Ok(result) => result.map_err(|error| code_of(&error)),
         Err(error) => Err(code_of_pool(&error)),
     }

@@ -11,7 +11,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, StreamResult};
 
 use super::file::{FILE_TRANSFER_MAX, File, Polled};
-use crate::limits::Charge;
+use crate::limits::{Charge, WaitReason, wait_for};
 use crate::reactor::{BlockingCall, BlockingError};
 use crate::wasi::stdio::StreamFailure;
 
@@ -82,7 +82,7 @@ pub(super) fn lost(error: BlockingError) -> io::Error {
 #[async_trait]
 impl Pollable for FileInput {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll_fill(cx, READ_AHEAD)).await;
+        wait_for(WaitReason::File, |cx| self.poll_fill(cx, READ_AHEAD)).await;
     }
 }
 
@@ -114,7 +114,7 @@ impl InputStream for FileInput {
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
         // As many as are wanted, not as many as a wait reads ahead.
         let wanted = size.clamp(1, FILE_TRANSFER_MAX);
-        std::future::poll_fn(|cx| self.poll_fill(cx, wanted)).await;
+        wait_for(WaitReason::File, |cx| self.poll_fill(cx, wanted)).await;
         self.read(size)
     }
 }
@@ -147,7 +147,7 @@ impl Pollable for PolledInput {
     async fn ready(&mut self) {
         if !self.ended {
             // That the reactor is closed is said by the next read.
-            let _ = std::future::poll_fn(|cx| self.registration().poll_read_ready(cx)).await;
+            let _ = wait_for(WaitReason::File, |cx| self.registration().poll_read_ready(cx)).await;
         }
     }
 }

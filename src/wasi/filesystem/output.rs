@@ -12,7 +12,7 @@ use wasmtime_wasi_io::streams::{OutputStream, StreamError, StreamResult};
 
 use super::file::{FILE_TRANSFER_MAX, File, Place, Polled};
 use super::input::lost;
-use crate::limits::Charge;
+use crate::limits::{Charge, WaitReason, wait_for};
 use crate::reactor::BlockingCall;
 use crate::wasi::stdio::{StreamFailure, run_detached};
 
@@ -116,7 +116,7 @@ impl FileOutput {
 #[async_trait]
 impl Pollable for FileOutput {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll_written(cx)).await;
+        wait_for(WaitReason::File, |cx| self.poll_written(cx)).await;
     }
 }
 
@@ -216,7 +216,7 @@ pub(in crate::wasi) fn poll_write(polled: &Polled, cx: &mut Context<'_>, bytes: 
 #[async_trait]
 impl Pollable for PolledOutput {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll_written(cx)).await;
+        wait_for(WaitReason::File, |cx| self.poll_written(cx)).await;
     }
 }
 
@@ -271,7 +271,7 @@ impl OutputStream for PolledOutput {
     async fn cancel(&mut self) {
         let polled = self.file.polled().expect("made for watched files only");
         while !self.pending.is_empty() && self.failure.is_none() {
-            match std::future::poll_fn(|cx| poll_write(polled, cx, &self.pending)).await {
+            match wait_for(WaitReason::File, |cx| poll_write(polled, cx, &self.pending)).await {
                 Ok(count) => self.pending.advance(count),
                 Err(_) => return,
             }

@@ -17,6 +17,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, StreamError, StreamResult};
 
 use super::errors;
+use crate::limits::{WaitReason, wait_for};
 use crate::reactor::{Reactor, Sleep};
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
 
@@ -59,7 +60,8 @@ impl FutureResponse {
 impl Pollable for FutureResponse {
     async fn ready(&mut self) {
         if let FutureResponse::Pending(receiver) = self {
-            let answered = receiver.await.unwrap_or_else(|oneshot::Canceled| gone());
+            let answered = wait_for(WaitReason::Http, |cx| Pin::new(&mut *receiver).poll(cx)).await;
+            let answered = answered.unwrap_or_else(|oneshot::Canceled| gone());
             *self = FutureResponse::Ready(Box::new(answered));
         }
     }
@@ -198,7 +200,7 @@ pub(super) struct IncomingStream(pub(super) Arc<Mutex<Reader>>);
 #[async_trait]
 impl Pollable for IncomingStream {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.0.lock().poll_chunk(cx)).await;
+        wait_for(WaitReason::Http, |cx| self.0.lock().poll_chunk(cx)).await;
     }
 }
 
@@ -235,6 +237,6 @@ impl FutureTrailers {
 #[async_trait]
 impl Pollable for FutureTrailers {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll(cx)).await;
+        wait_for(WaitReason::Http, |cx| self.poll(cx)).await;
     }
 }

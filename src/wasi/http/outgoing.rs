@@ -14,6 +14,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{OutputStream, StreamError, StreamResult};
 
+use crate::limits::{WaitReason, wait_for};
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
 
 /// How many bytes of one body wait between a guest and its connection: two full transfers, so that one can be filled while
@@ -226,7 +227,7 @@ pub(super) struct OutgoingStream {
 #[async_trait]
 impl Pollable for OutgoingStream {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.pipe.poll_room(cx)).await;
+        wait_for(WaitReason::Http, |cx| self.pipe.poll_room(cx)).await;
     }
 }
 

@@ -10,6 +10,7 @@ use super::descriptors::{Entry, Stream};
 use super::errno::{Errno, Refusal, code};
 use super::memory::{Buffer, Guest, memory};
 use super::{MODULE, waiting};
+use crate::limits::{WaitReason, wait_for};
 use crate::wasi::filesystem::{FILE_TRANSFER_MAX, File, Place, poll_read, poll_write};
 use crate::wasi::state::WasiView;
 use crate::wasi::stdio::{Input, Output, StreamFailure, TRANSFER_BYTES_MAX};
@@ -86,7 +87,7 @@ async fn read_input(input: &dyn Input, wanted: u64, waits: bool) -> Result<Bytes
             Err(failure) => return Err(failure.into()),
             Ok(bytes) if !bytes.is_empty() => return Ok(bytes),
             Ok(_) if !waits => return Err(Errno::AGAIN),
-            Ok(_) => std::future::poll_fn(|cx| input.poll_ready(cx)).await,
+            Ok(_) => wait_for(WaitReason::Stdin, |cx| input.poll_ready(cx)).await,
         }
     }
 }
@@ -108,7 +109,7 @@ async fn read_file<T: WasiView>(
     if let Some(polled) = file.polled() {
         let mut bytes = vec![0; wanted.min(TRANSFER_BYTES_MAX)];
         let read = if waits {
-            std::future::poll_fn(|cx| poll_read(polled, cx, &mut bytes)).await
+            wait_for(WaitReason::File, |cx| poll_read(polled, cx, &mut bytes)).await
         } else {
             match poll_read(polled, &mut Context::from_waker(Waker::noop()), &mut bytes) {
                 Poll::Ready(read) => read,
@@ -222,7 +223,7 @@ async fn write_polled(file: &File, bytes: &[u8], waits: bool) -> Result<u32, Err
     while written < bytes.len() {
         let rest = &bytes[written..];
         let result = if waits {
-            std::future::poll_fn(|cx| poll_write(polled, cx, rest)).await
+            wait_for(WaitReason::File, |cx| poll_write(polled, cx, rest)).await
         } else {
             match poll_write(polled, &mut Context::from_waker(Waker::noop()), rest) {
                 Poll::Ready(result) => result,
@@ -261,7 +262,7 @@ async fn write_output<T: WasiView>(
     'all: for mut buffer in buffers {
         while buffer.len > 0 {
             match write_some(caller, memory, output, buffer) {
-                Ok(0) if waits => std::future::poll_fn(|cx| output.poll_ready(cx)).await,
+                Ok(0) if waits => wait_for(WaitReason::Output, |cx| output.poll_ready(cx)).await,
                 Ok(0) => {
                     failed = Some(Errno::AGAIN);
                     break 'all;

@@ -10,6 +10,7 @@ use super::clocks::ClockId;
 use super::descriptors::Stream;
 use super::errno::{Errno, code};
 use super::memory::{Guest, memory};
+use crate::limits::{WaitReason, forget_waits};
 use crate::wasi::clocks::Deadline;
 use crate::wasi::filesystem::{FILE_TRANSFER_MAX, File};
 use crate::wasi::state::{WasiState, WasiView};
@@ -95,6 +96,7 @@ async fn poll<T: WasiView>(
         if events.is_empty() { Poll::Pending } else { Poll::Ready(events) }
     })
     .await;
+    forget_waits();
     let mut guest = Guest(memory.data_mut(&mut *caller));
     for (index, event) in events.iter().enumerate() {
         guest.write(events_at + index as u32 * EVENT_BYTES, &event.encode())?;
@@ -142,7 +144,12 @@ impl Subscription {
     }
 
     fn look(&mut self, cx: &mut Context<'_>) -> Option<Event> {
-        let ready = |ready: Poll<()>, bytes: u64| ready.is_ready().then_some((0, bytes));
+        let ready = |reason: WaitReason, ready: Poll<()>, bytes: u64| {
+            if ready.is_pending() {
+                reason.note();
+            }
+            ready.is_ready().then_some((0, bytes))
+        };
         let (errno, bytes) = match &mut self.source {
             Source::Failed(errno) => (errno.0, 0),
             Source::Ready(bytes) => (0, *bytes),
@@ -151,15 +158,15 @@ impl Subscription {
                 let look =
                     if self.kind == KIND_READ { polled.poll_read_ready(cx) } else { polled.poll_write_ready(cx) };
                 // A reactor that is closed makes the next read say so.
-                ready(look.map(|_| ()), 1)?
+                ready(WaitReason::File, look.map(|_| ()), 1)?
             }
-            Source::Clock(deadline) => ready(deadline.poll_ready(cx), 0)?,
+            Source::Clock(deadline) => ready(WaitReason::Timer, deadline.poll_ready(cx), 0)?,
             // Streams do not say how much is there; one byte is what readiness promises.
-            Source::Stream(Stream::Input(input)) => ready(input.poll_ready(cx), 1)?,
+            Source::Stream(Stream::Input(input)) => ready(WaitReason::Stdin, input.poll_ready(cx), 1)?,
             Source::Stream(Stream::File { .. }) => (Errno::BADF.0, 0),
             Source::Stream(Stream::Output(output)) => {
                 let room = output.room().map_or(0, |room| room.min(TRANSFER_BYTES_MAX));
-                ready(output.poll_ready(cx), room as u64)?
+                ready(WaitReason::Output, output.poll_ready(cx), room as u64)?
             }
         };
         Some(Event { userdata: self.userdata, kind: self.kind, errno, bytes })

@@ -20,7 +20,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
 use super::socket::{Watched, local_address, poll_readable, would_block};
-use crate::limits::{Charge, Usage};
+use crate::limits::{Charge, Usage, WaitReason, wait_for};
 use crate::reactor::{FdSource, Interest, Reactor};
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
 
@@ -291,7 +291,7 @@ pub(super) struct ConnectionInput(Arc<Connection>);
 #[async_trait]
 impl Pollable for ConnectionInput {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.0.poll_readable(cx)).await;
+        wait_for(WaitReason::TcpRead, |cx| self.0.poll_readable(cx)).await;
     }
 }
 
@@ -306,7 +306,7 @@ impl InputStream for ConnectionInput {
             self.ready().await;
             return self.read(size);
         }
-        std::future::poll_fn(|cx| self.0.poll_read(cx, size)).await
+        wait_for(WaitReason::TcpRead, |cx| self.0.poll_read(cx, size)).await
     }
 }
 
@@ -326,7 +326,7 @@ pub(super) struct ConnectionOutput {
 #[async_trait]
 impl Pollable for ConnectionOutput {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.connection.poll_flushed(cx)).await;
+        wait_for(WaitReason::TcpWrite, |cx| self.connection.poll_flushed(cx)).await;
     }
 }
 

@@ -12,6 +12,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::{SocketResult, ours, theirs};
+use crate::limits::{WaitReason, wait_for};
 use crate::wasi::network::{NameCheck, host_name};
 use crate::wasi::resolver::{Lookup, ResolveError};
 use crate::wasi::state::WasiState;
@@ -125,7 +126,7 @@ impl HostResolveAddressStream for WasiState {
 #[async_trait]
 impl Pollable for Addresses {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.poll_answered(cx)).await;
+        wait_for(WaitReason::Lookup, |cx| self.poll_answered(cx)).await;
     }
 }
 

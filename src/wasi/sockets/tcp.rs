@@ -19,7 +19,7 @@ use wasmtime_wasi_io::streams::{DynInputStream, DynOutputStream};
 use super::connection::Connection;
 use super::socket::{self, READABLE, WRITABLE, Watched, is_ready_now, would_block};
 use super::{SocketResult, ours, socket_limit, theirs};
-use crate::limits::Permit;
+use crate::limits::{Permit, WaitReason, wait_for};
 use crate::reactor::{FdSource, Interest};
 use crate::wasi::state::WasiState;
 
@@ -429,11 +429,14 @@ fn accept_error(error: &io::Error) -> ErrorCode {
 #[async_trait]
 impl Pollable for Tcp {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| match &self.stage {
-            Stage::Connecting(watched) => socket::poll_writable(watched, cx),
-            Stage::Listening(watched) => socket::poll_readable(watched, cx),
-            _ => std::task::Poll::Ready(()),
-        })
-        .await;
+        match &self.stage {
+            Stage::Connecting(watched) => {
+                wait_for(WaitReason::TcpConnect, |cx| socket::poll_writable(watched, cx)).await;
+            }
+            Stage::Listening(watched) => {
+                wait_for(WaitReason::TcpAccept, |cx| socket::poll_readable(watched, cx)).await;
+            }
+            _ => {}
+        }
     }
 }

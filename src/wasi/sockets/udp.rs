@@ -18,7 +18,7 @@ use wasmtime_wasi_io::poll::{DynPollable, Pollable, subscribe};
 
 use super::socket::{self, WRITABLE, Watched, would_block};
 use super::{SocketResult, ours, socket_limit, theirs};
-use crate::limits::Permit;
+use crate::limits::{Permit, WaitReason, wait_for};
 use crate::reactor::{FdSource, Interest};
 use crate::wasi::state::WasiState;
 use crate::wasi::stdio::TRANSFER_BYTES_MAX;
@@ -292,7 +292,7 @@ fn is_same(one: SocketAddr, other: SocketAddr) -> bool {
 impl Pollable for Incoming {
     async fn ready(&mut self) {
         if self.failed.is_none() {
-            std::future::poll_fn(|cx| socket::poll_readable(&self.socket, cx)).await;
+            wait_for(WaitReason::UdpReceive, |cx| socket::poll_readable(&self.socket, cx)).await;
         }
     }
 }
@@ -375,7 +375,7 @@ impl udp::HostOutgoingDatagramStream for WasiState {
 impl Pollable for Outgoing {
     async fn ready(&mut self) {
         if self.blocked {
-            std::future::poll_fn(|cx| socket::poll_writable(&self.socket, cx)).await;
+            wait_for(WaitReason::UdpSend, |cx| socket::poll_writable(&self.socket, cx)).await;
         }
     }
 }

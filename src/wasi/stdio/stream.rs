@@ -8,7 +8,7 @@ use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
 use super::{Input, Output, StreamFailure, TRANSFER_BYTES_MAX};
-use crate::limits::Usage;
+use crate::limits::{Usage, WaitReason, wait_for};
 
 impl From<StreamFailure> for StreamError {
     fn from(failure: StreamFailure) -> StreamError {
@@ -28,7 +28,7 @@ pub(in crate::wasi) struct StdinStream {
 #[async_trait]
 impl Pollable for StdinStream {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.input.poll_ready(cx)).await;
+        wait_for(WaitReason::Stdin, |cx| self.input.poll_ready(cx)).await;
     }
 }
 
@@ -55,7 +55,7 @@ pub(in crate::wasi) struct StdoutStream {
 #[async_trait]
 impl Pollable for StdoutStream {
     async fn ready(&mut self) {
-        std::future::poll_fn(|cx| self.output.poll_ready(cx)).await;
+        wait_for(WaitReason::Output, |cx| self.output.poll_ready(cx)).await;
     }
 }
 
