@@ -1,13 +1,17 @@
 //! Processes, in any language: what they are made from, what they are named, where they run and how they end.
 //!
 //! Knows no wasm, Lua or WASI: a guest language implements [`Program`] and [`Process`]. The way in is
-//! [`Manager::spawn`]; the way out is one [`Exit`].
+//! [`Manager::spawn`]; the way out is one [`Exit`]. What processes have to do with each other goes through [`Peers`] and
+//! [`Inbox`]: messages, monitors, links, names.
 //!
 //! # Invariants
 //! - A process exists in its host's table, and its watchers are in place, before its first step.
 //! - Steps of one process never overlap; it is closed and dropped on a worker.
 //! - Its exit is published exactly once, after [`Process::close`] and after it left the table.
 //! - Nothing here is called with a lock held: watchers and wakers run outside.
+//! - An exit is told once to everybody who monitors or is linked with the process, after its names are free; what it sent
+//!   before arrives before.
+//! - A message is refused, read, or counted as dropped, discarded or unread; a mailbox has bounds.
 //! - What a process may take of the machine is set aside before it is made and given back after it is gone.
 //! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
