@@ -39,8 +39,9 @@
 //! | [`process`] | pids, exits, hosts, handles; knows no language | `scheduler`, `reactor`, `registry` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
+//! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
 //! | [`runtime`] | wires all of them, once | all above |
-//! | [`cli`] | arguments in, exit code out | `runtime`, `registry`, `process` |
+//! | [`cli`] | arguments in, exit code out | `runtime`, `control`, `registry`, `process` |
 //!
 //! A test reads every path of the source and fails on an import that is not in this table.
 //!
@@ -65,6 +66,7 @@ pub mod volume;
 pub mod wasi;
 pub mod wasm;
 
+pub mod control;
 pub mod runtime;
 
 pub mod cli;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use crate::control::{self, ControlError};
 use crate::env::Environment;
 use crate::process::{
     Bound, Bounds, Ceiling, Host, HostKind, HostRules, MAILBOX_BYTES, MAILBOX_MESSAGES, Machinery, MailboxBounds,
@@ -289,7 +290,7 @@ impl RuntimeBuilder {
         // After loading, whose code is mapped, too.
         let ceiling = plan.ceiling(&Machine::probe());
         let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
-        let manager = Manager::new(loaded.programs, hosts);
+        let manager = Arc::new(Manager::new(loaded.programs, hosts));
         Ok(Runtime {
             ceiling,
             registry: loaded.registry,
@@ -514,6 +515,30 @@ impl Runtime {
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
         self.manager.subscribe()
+    }
+
+    /// Makes this runtime reachable for `wippy ps`, `kill` and `cancel` of the same user, by a socket in one of these folders,
+    /// as long as the answer lives: a thread, `wippy-control`, and no worker waits for whoever asks.
+    ///
+    /// ```
+    /// use wippy::Runtime;
+    /// use wippy::control::{Folders, runtimes};
+    ///
+    /// # let parent = tempfile::tempdir()?;
+    /// # let folder = parent.path().join("sockets");
+    /// let runtime = Runtime::builder().load("fixtures/apps/mission").build()?;
+    /// let folders = Folders::only(folder); // or `Folders::of_user()`, where `wippy ps` looks
+    /// let server = runtime.serve_control(&folders)?;
+    /// let (peers, _) = runtimes(&folders);
+    /// assert_eq!(peers[0].id(), server.id());
+    /// assert!(peers[0].processes()?.1.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// No folder takes the socket, or there is no thread. Whoever can do without goes on without it.
+    pub fn serve_control(&self, folders: &control::Folders) -> Result<control::Server, ControlError> {
+        control::Server::start(Arc::downgrade(&self.manager), self.registry.app_root(), folders)
     }
 
     /// Stops every host: no new process, a cancel for all, force after `grace`. Returns what had to be terminated.
