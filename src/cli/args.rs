@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::exit::EXIT_CODES;
-use crate::registry::LoadOptions;
+use super::kill::Wanted;
+use crate::registry::{LoadOptions, parse_duration};
 
 /// Runs WebAssembly modules as processes: cheap, isolated, preemptible, supervised.
 #[derive(Debug, Parser)]
@@ -95,6 +97,12 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Shows what this machine has and how many processes it can hold
     Doctor(DoctorArgs),
+    /// Shows the processes of running runtimes
+    Ps(PsArgs),
+    /// Ends a process of a running runtime by force
+    Kill(KillArgs),
+    /// Asks a process of a running runtime to end
+    Cancel(CancelArgs),
     /// Prints the `hash:` line of files
     Hash(HashArgs),
     /// Makes a new application that runs
@@ -160,6 +168,72 @@ pub(super) struct DoctorArgs {
     /// As a JSON object
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Those of all runtimes of this user: services, and commands that have run for 100 ms.
+#[derive(Debug, Args)]
+pub(super) struct PsArgs {
+    /// As a JSON array with an object for each process; with `--watch` one array a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Shows them as they change, until Ctrl-C; without `--json` on a terminal only
+    #[arg(short, long)]
+    pub(super) watch: bool,
+    /// The time between two looks
+    #[arg(long, value_name = "DURATION", default_value = "1s", requires = "watch", value_parser = interval)]
+    pub(super) interval: Duration,
+    #[command(flatten)]
+    pub(super) runtime: RuntimeArg,
+}
+
+/// Which of the running runtimes is meant.
+#[derive(Debug, Args)]
+pub(super) struct RuntimeArg {
+    /// This runtime only: its name, or the process number of its program
+    #[arg(long = "runtime", value_name = "ID")]
+    pub(super) id: Option<String>,
+}
+
+/// It ends wherever it is: at once when it waits, at its next tick when it computes. What it was about to do is not done.
+#[derive(Debug, Args)]
+pub(super) struct KillArgs {
+    #[command(flatten)]
+    pub(super) wanted: WantedArg,
+}
+
+/// It ends when it next waits for something. One that never waits goes on: `wippy kill` ends it.
+#[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    #[command(flatten)]
+    pub(super) wanted: WantedArg,
+    /// What the process and those who watch it are told
+    #[arg(long, value_name = "TEXT", default_value = "wippy cancel")]
+    pub(super) reason: String,
+}
+
+/// Which process is meant.
+#[derive(Debug, Args)]
+pub(super) struct WantedArg {
+    /// Its pid as `wippy ps` shows it, in quotes, or the number in it: `0x00001`
+    #[arg(value_name = "PID", value_parser = Wanted::parse)]
+    pub(super) pid: Wanted,
+    #[command(flatten)]
+    pub(super) runtime: RuntimeArg,
+}
+
+/// The shortest time between two looks: a runtime has more to do than to be looked at.
+const INTERVAL_MIN: Duration = Duration::from_millis(50);
+
+/// The longest: who waits longer is not watching.
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text).map_err(|error| format!("{error}; write it as `500ms` or `2s`"))?;
+    if (INTERVAL_MIN..=INTERVAL_MAX).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err(format!("expected a time from {INTERVAL_MIN:?} to 24h"))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -303,6 +377,26 @@ mod tests {
         assert_eq!(cli.global.settings, ["s.x=1", "s.y=2"]);
         assert_eq!(cli.global.config, Some(PathBuf::from("f.yaml")));
         assert!(cli.global.insecure);
+    }
+
+    #[test]
+    fn the_time_between_two_looks_is_bounded_and_belongs_to_a_watch() {
+        let interval = |line: &str| match parse_line(line).map(|cli| cli.command) {
+            Ok(Command::Ps(args)) => Ok(args.interval),
+            Ok(other) => panic!("{line}: {other:?}"),
+            Err(error) => Err(error.to_string()),
+        };
+        assert_eq!(interval("wippy ps -w"), Ok(Duration::from_secs(1)));
+        assert_eq!(interval("wippy ps --watch --interval 50ms"), Ok(Duration::from_millis(50)));
+        for (line, expected) in [
+            ("wippy ps --interval 1s", "--watch"),
+            ("wippy ps -w --interval 49ms", "from 50ms to 24h"),
+            ("wippy ps -w --interval 25h", "from 50ms to 24h"),
+            ("wippy ps -w --interval 1", "`1` has no unit; write it as"),
+        ] {
+            let error = interval(line).expect_err(line);
+            assert!(error.contains(expected), "{line}: {error}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! **Purpose.** Everything that only a program has: arguments, terminals, colours, signals, exit codes. A command of the
 //! program is one file here.
 //!
-//! **Must not know** schedulers, WebAssembly or WASI: it asks the runtime, the registry and the process manager.
+//! **Must not know** schedulers, WebAssembly or WASI: it asks the runtime, the registry and the process manager, and
+//! runtimes of other programs by their sockets.
 //!
 //! **Entry function.** [`main`].
 //!
@@ -21,12 +22,17 @@ mod doctor;
 mod exit;
 mod hash;
 mod init;
+mod kill;
 mod list;
 mod log;
+mod peers;
 mod progress;
+mod ps;
+mod reachable;
 mod report;
 mod run;
 mod signal;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -55,6 +61,9 @@ fn run(argv: Vec<OsString>) -> u8 {
         Command::Run(args) => run::run(args, global, terminal),
         Command::Check(args) => check::run(args, global, terminal),
         Command::Doctor(args) => doctor::run(args, global, terminal),
+        Command::Ps(args) => ps::run(args, terminal),
+        Command::Kill(args) => kill::kill(args, terminal),
+        Command::Cancel(args) => kill::cancel(args, terminal),
         Command::Hash(args) => hash::run(args, terminal),
         Command::Init(args) => init::run(args, terminal),
         Command::Completions(args) => completions::run(args, terminal),

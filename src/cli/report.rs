@@ -71,12 +71,19 @@ impl Terminal {
     /// # Errors
     /// Stdout can't be written, for example because the disk is full.
     pub(super) fn out(self, text: &str) -> Result<(), CommandError> {
+        self.out_while_read(text).map(|_| ())
+    }
+
+    /// [`Terminal::out`] for somebody who would go on for ever: false when nobody reads any more.
+    ///
+    /// # Errors
+    /// As [`Terminal::out`].
+    pub(super) fn out_while_read(self, text: &str) -> Result<bool, CommandError> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(CommandError::failed(format!("standard output can't be written: {error}")))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(CommandError::failed(format!("standard output can't be written: {error}"))),
         }
     }
 

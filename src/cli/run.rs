@@ -11,6 +11,7 @@ use super::exit::{self, USAGE};
 use super::list;
 use super::log::{self, Audience, Log};
 use super::progress::LoadBar;
+use super::reachable::Reachable;
 use super::report::{CommandError, Terminal};
 use super::signal::{Alarm, Signal};
 use crate::process::{Exit, ProcessHandle, Report, SpawnError, Start};
@@ -269,7 +270,8 @@ fn command(runtime: &Runtime, alarm: &Alarm, terminal: Terminal, log: &Log, job:
     let process = runtime.manager().spawn(start).map_err(|error| spawn_error(&error))?;
     tracing::debug!(pid = %process.pid(), entry = %job.entry, "started");
     let grace = runtime.registry().config().shutdown_timeout();
-    let exit = until_its_end(&process, alarm, grace, terminal)?;
+    let mut reachable = Reachable::later(runtime);
+    let exit = until_its_end(&process, alarm, grace, terminal, &mut reachable)?;
     let code = terminal.outcome(&exit::outcome(&job.entry, &exit, style, alarm.signal()));
     // Who was left behind had its grace.
     runtime.shutdown(if process.exit().is_some() { grace } else { Duration::ZERO });
@@ -302,6 +304,7 @@ fn until_its_end(
     alarm: &Alarm,
     grace: Duration,
     terminal: Terminal,
+    reachable: &mut Reachable<'_>,
 ) -> Result<Exit, CommandError> {
     let mut ending: Option<Ending> = None;
     loop {
@@ -317,6 +320,7 @@ fn until_its_end(
             return Ok(Exit::Terminated);
         }
         let wait = ending.as_mut().and_then(|ending| ending.look(process, terminal));
+        let wait = wait.into_iter().chain(reachable.look()).min();
         alarm.wait(wait).map_err(|error| system(&error))?;
     }
 }
@@ -370,6 +374,8 @@ impl Ending {
 }
 
 fn services(runtime: &Runtime, alarm: &Alarm, terminal: Terminal) -> Result<u8, CommandError> {
+    // Until everything has ended: who stops the services may want to see what they wait for.
+    let _reachable = Reachable::now(runtime);
     let hosts = runtime.manager().hosts().count();
     tracing::info!(entries = runtime.registry().len(), hosts, "running until SIGINT or SIGTERM");
     let signal = loop {

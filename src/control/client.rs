@@ -70,6 +70,12 @@ fn name_of(file: &str) -> Option<(u32, u32)> {
 }
 
 impl Peer {
+    /// One that nobody can ask.
+    #[cfg(test)]
+    pub(crate) fn for_tests(program: u32) -> Self {
+        Self { name: (program, 1), socket: PathBuf::new() }
+    }
+
     /// Its name among the runtimes of its user, for example `4711-1`.
     #[must_use]
     pub fn id(&self) -> String {

@@ -60,6 +60,7 @@ pub use order::DependencyCycle;
 pub use pattern::IdPattern;
 pub use position::Position;
 pub use spec::*;
+pub(crate) use units::parse_duration;
 
 /// A value as it was read: texts, numbers, lists, mappings.
 pub use serde_json::Value;

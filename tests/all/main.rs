@@ -3,6 +3,8 @@
 
 /// As many processes as there can be.
 mod ceiling;
+/// Processes of a running program, seen and ended by another.
+mod control;
 /// Every function of every interface, and the test in which a guest calls it.
 mod coverage;
 /// Programs of an embedder.

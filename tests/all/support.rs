@@ -16,6 +16,8 @@ pub(crate) fn wippy() -> Command {
     // The cache of compiled code stays shared between tests, in the target folder: it must change nothing but time.
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     command.env_clear().env("XDG_CACHE_HOME", cache).env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    // Where `wippy ps` finds it: not where the machine's own are found.
+    command.env("XDG_RUNTIME_DIR", env!("CARGO_TARGET_TMPDIR"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

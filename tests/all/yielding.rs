@@ -58,6 +58,10 @@ fn lap_with(stage: &Stage, rows: &[Row], meanwhile: impl FnOnce()) -> (u64, u64)
         let queued = on_pool..=on_pool + if looks { looking } else { 0 };
         until("the files wait for the pool", || queued.contains(&stage.pool().queued) && stuck.iter().all(is_stuck));
     }
+    for (row, stuck) in &stuck {
+        let waits = stuck.process.usage();
+        until(&format!("{} waits for {}", row.name, row.waits()), || waits.waits().to_string() == row.waits());
+    }
     while_others_complete(stage, &stuck, is_stuck);
     meanwhile();
     // The last ones first: hours pass for the first ones, too long for what knows limits of time.

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::Node;
 use super::directory::{Directory, open_nofollow};
 use super::file::File;
 use super::stat::kind_of;
-use crate::limits::Permit;
+use crate::limits::{Permit, WaitReason, wait_for};
 
 /// What a new file allows, before the volume's `mode` and the program's own mask.
 const FILE_MODE: u32 = 0o666;
@@ -144,7 +145,8 @@ impl Directory {
                 }
                 Found::NoReader if !waits => return Err(ErrorCode::NoSuchDevice),
                 Found::NoReader => {
-                    self.reactor().sleep(pause).await;
+                    let mut sleep = self.reactor().sleep(pause);
+                    wait_for(WaitReason::File, |cx| Pin::new(&mut sleep).poll(cx)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }

@@ -97,6 +97,17 @@ impl Row {
         )
     }
 
+    /// The name of what it waits for.
+    pub(crate) fn waits(&self) -> &'static str {
+        let name = self.name.strip_suffix("-1").unwrap_or(self.name);
+        match name {
+            "sleep" | "poll" => "timer",
+            "fifo-read" | "fifo-open" | "file-read" | "file-write" => "file",
+            // The names of the others are the reasons.
+            _ => name,
+        }
+    }
+
     pub(crate) fn start(&self, stage: &Stage) -> Stuck {
         (self.start)(stage, self)
     }
