@@ -179,6 +179,7 @@ fn readable(symbol: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     fn entry() -> EntryId {
         "app:guest".parse().unwrap()
@@ -202,6 +203,16 @@ mod tests {
         assert_eq!(trap.message, "wasm `unreachable` instruction executed");
         assert!(trap.backtrace[0].starts_with("inner (offset"), "{:?}", trap.backtrace);
         assert!(trap.backtrace[1].starts_with("outer (offset"), "{:?}", trap.backtrace);
+    }
+
+    #[test]
+    fn a_process_that_may_hold_less_transfers_less() {
+        let max = |memory| transfer_max(&Usage::new(Limits { max_memory: memory, ..Limits::default() }, 0));
+        let bound = TRANSFER_BYTES_MAX as u64;
+        assert_eq!(
+            [Some(5), Some(bound - 1), Some(bound + 1), None].map(max),
+            [5, TRANSFER_BYTES_MAX - 1, TRANSFER_BYTES_MAX, TRANSFER_BYTES_MAX]
+        );
     }
 
     #[test]
