@@ -30,6 +30,7 @@ mod replace;
 mod shared;
 mod state;
 mod stats;
+mod stretch;
 mod task;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;

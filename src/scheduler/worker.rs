@@ -12,6 +12,7 @@ use super::queue::{PREEMPTED_FIRST_EVERY, Random};
 use super::shared::{Shared, retire};
 use super::state::{Suspend, Wait};
 use super::stats::Count;
+use super::stretch::Stretches;
 use super::task::{Job, Panicked, Step};
 use super::unwind::AbortIfUnwinding;
 use crate::sync::{Worker, spin_loop};
@@ -26,11 +27,6 @@ const SEARCH_ROUNDS: u32 = 5;
 
 /// The first pause of a search, in `spin_loop` hints.
 const PAUSE_FIRST: u32 = 8;
-
-/// After so many stretches of work in a row, from waking up to parking again, in which no tick fell, a worker is taken to be
-/// back soon: it leaves the driver's role to itself and wakes nobody for it. Where each event is work of some microseconds,
-/// the wake would cost more than the work. Stretches of 10 µs pass this test mostly, those of 300 µs as good as never.
-const BRIEF_STRETCHES: u32 = 16;
 
 /// Linux keeps this many bytes of a thread's name.
 const THREAD_NAME_MAX: usize = 15;
@@ -51,10 +47,9 @@ pub(super) struct Core {
     tick: Cell<u64>,
     /// The driver's events come in: who is woken then is dealt with when they are all there.
     parking: Cell<bool>,
-    /// The tick in which it woke up last.
-    woke_in: Cell<u64>,
-    /// Stretches of work in a row in which no tick fell.
-    brief: Cell<u32>,
+    /// The tick in which it woke up last, and its steps by then.
+    woke_in: Cell<(u64, u64)>,
+    stretches: Stretches,
     /// There may be jobs in the deque that nobody was told of: the first one, because it is this worker's next, or those
     /// that came with a batch.
     untold: Cell<bool>,
@@ -77,8 +72,8 @@ impl Core {
             next_poll: Cell::new(POLL_EVERY),
             tick: Cell::new(tick),
             parking: Cell::new(false),
-            woke_in: Cell::new(tick),
-            brief: Cell::new(0),
+            woke_in: Cell::new((tick, 0)),
+            stretches: Stretches::default(),
             untold: Cell::new(false),
             is_marked: Cell::new(false),
             retired: Cell::new(false),
@@ -191,10 +186,11 @@ impl Core {
         self.shared.queues.set_first_taken(self.index, false);
     }
 
-    /// True when this worker will park again before anybody else could take the driver's role for it. If it does not, the
-    /// next tick finds the role free.
+    /// True when this worker will park again before anybody else could take the driver's role for it: it leaves the role to
+    /// itself and wakes nobody. Where each event is work of some microseconds, the wake would cost more than the work. If it
+    /// does not come back, the next tick finds the role free.
     fn is_back_soon(&self) -> bool {
-        self.brief.get() >= BRIEF_STRETCHES && self.shared.ticker.has_thread()
+        self.stretches.are_brief() && self.shared.ticker.has_thread()
     }
 
     fn look_after_driver(&self) {
@@ -334,14 +330,17 @@ impl Surroundings for Core {
     fn falls_asleep(&self) {
         self.count(Count::Parked);
         self.parking.set(true);
-        let is_brief = self.woke_in.get() == self.shared.ticker.ticks();
-        self.brief.set(if is_brief { self.brief.get().saturating_add(1) } else { 0 });
+        let (tick, steps) = self.woke_in.get();
+        // Who was woken for nothing has learned nothing.
+        if steps != self.steps.get() {
+            self.stretches.ended(tick != self.shared.ticker.ticks());
+        }
         self.shared.ticker.leave();
     }
 
     fn woke_up(&self) {
         self.shared.ticker.enter();
-        self.woke_in.set(self.shared.ticker.ticks());
+        self.woke_in.set((self.shared.ticker.ticks(), self.steps.get()));
         self.parking.set(false);
     }
 }
