@@ -26,8 +26,10 @@ pub(super) struct ProcessTask {
     process: Option<Box<dyn Process>>,
     cell: Arc<ProcessCell>,
     seat: Option<Seat>,
-    /// The end of its wall time as a wake-up, for a process that waits.
+    /// The end of its wall time as a wake-up, for a process that waits; of one that has a step behind it, it is on its way
+    /// already.
     deadline: Option<Sleep>,
+    is_deadline_set: bool,
     /// Its exit is settled and only force can change it.
     leaving: bool,
 }
@@ -36,7 +38,7 @@ impl ProcessTask {
     pub(super) fn new(process: Box<dyn Process>, cell: Arc<ProcessCell>, reactor: &Arc<Reactor>, seat: Seat) -> Self {
         let end = cell.usage.wall_end_ns().map(Instant::from_nanos);
         let deadline = end.map(|end| reactor.sleep_until(end));
-        Self { process: Some(process), cell, seat: Some(seat), deadline, leaving: false }
+        Self { process: Some(process), cell, seat: Some(seat), deadline, is_deadline_set: false, leaving: false }
     }
 
     /// Releases the process, then tells the world: a watcher never sees a process that still holds something.
@@ -67,12 +69,13 @@ impl ProcessTask {
 
 impl ProcessTask {
     /// What the limits of time say, and a wake-up for when they will say otherwise.
-    fn past_its_time(&mut self, context: &mut Context<'_>) -> Option<Exit> {
-        let now = self.cell.clock.now();
+    fn past_its_time(&mut self, now: Instant, context: &mut Context<'_>) -> Option<Exit> {
         if let Err(limit) = self.cell.usage.check_time(now.as_nanos()) {
             return Some(Exit::LimitExceeded(limit));
         }
+        // Once: it is always this task that is woken.
         if let Some(deadline) = &mut self.deadline
+            && !std::mem::replace(&mut self.is_deadline_set, true)
             && Pin::new(deadline).poll(context).is_ready()
         {
             // It passed between the two looks.
@@ -91,16 +94,19 @@ impl Task for ProcessTask {
         if current::cancelled() || self.cell.requested() == EndRequest::Terminate {
             return self.finish(Exit::Terminated);
         }
+        // Read as rarely as it goes: a step of a guest that waits again soon is not much longer than some looks at the clock.
+        let begin = self.cell.clock.now();
         if !self.leaving
-            && let Some(exit) = self.past_its_time(context)
+            && let Some(exit) = self.past_its_time(begin, context)
         {
             return self.finish(exit);
         }
         let Some(process) = &mut self.process else { return Step::Done };
         let (usage, clock) = (&self.cell.usage, &self.cell.clock);
-        usage.begin_step(clock.now().as_nanos());
+        usage.begin_step(begin.as_nanos());
         let progress = process.step(context);
-        usage.end_step(clock.now().as_nanos());
+        let end = clock.now();
+        usage.end_step(end.as_nanos());
         let waits = match progress {
             Progress::Exit(exit) => return self.finish(exit),
             Progress::Preempted => {
@@ -121,7 +127,7 @@ impl Task for ProcessTask {
             return self.finish(Exit::Cancelled { reason });
         }
         // One that sleeps on would not be asked again before it wakes.
-        if let Err(limit) = usage.check_time(clock.now().as_nanos()) {
+        if let Err(limit) = usage.check_time(end.as_nanos()) {
             return self.finish(Exit::LimitExceeded(limit));
         }
         waits

@@ -106,7 +106,9 @@ impl Timers {
     pub(super) fn collect(&self, clock: &Clock, limit: usize, woken: &mut Vec<Waker>) {
         let mut state = self.state.lock();
         state.driver_until = None;
-        self.pop_due(&mut state, clock.now(), limit, woken);
+        if state.queue.next_deadline().is_some() {
+            self.pop_due(&mut state, clock.now(), limit, woken);
+        }
     }
 
     /// Moves the wakers of at most `limit` due timers to `woken`, without touching the state of the driver. Returns whether
