@@ -19,6 +19,7 @@ use wasmtime_wasi_io::async_trait;
 use wasmtime_wasi_io::poll::Pollable;
 use wasmtime_wasi_io::streams::{InputStream, OutputStream, StreamError, StreamResult};
 
+use super::haste::Haste;
 use super::socket::{Watched, local_address, poll_readable, would_block};
 use crate::limits::{Charge, Usage, WaitReason, wait_for};
 use crate::reactor::{FdSource, Interest, Reactor};
@@ -73,10 +74,17 @@ struct Outgoing {
     waiter: Option<Waker>,
 }
 
+/// What of the incoming direction is known.
+#[derive(Default)]
+struct Incoming {
+    ended: Option<Ended>,
+    haste: Haste,
+}
+
 /// A connected socket, shared by the guest's socket handle and both streams. It is closed with the last of them.
 pub(super) struct Connection {
     socket: Watched,
-    incoming: Mutex<Option<Ended>>,
+    incoming: Mutex<Incoming>,
     outgoing: Mutex<Outgoing>,
     usage: Arc<Usage>,
     /// The waker of [`Flusher`].
@@ -90,6 +98,17 @@ impl Wake for Flusher {
     fn wake(self: Arc<Self>) {
         if let Some(connection) = self.0.upgrade() {
             connection.flush();
+        }
+    }
+}
+
+impl Incoming {
+    /// What the guest gets of a read that has happened.
+    fn received(&mut self, read: io::Result<usize>, bytes: Vec<u8>) -> StreamResult<Bytes> {
+        match read {
+            Ok(0) => Err(self.ended.insert(Ended::Closed).tell()),
+            Ok(_) => Ok(bytes.into()),
+            Err(error) => Err(self.ended.insert(Ended::of(error)).tell()),
         }
     }
 }
@@ -130,7 +149,7 @@ impl Connection {
 
     /// Nothing more is read: what has come is forgotten.
     pub(super) fn close_incoming(&self) {
-        self.incoming.lock().get_or_insert(Ended::Closed);
+        self.incoming.lock().ended.get_or_insert(Ended::Closed);
         // Not connected any more: closed all the same.
         let _ = rustix::net::shutdown(self.fd(), Shutdown::Read);
     }
@@ -142,39 +161,43 @@ impl Connection {
     }
 
     fn read(&self, size: usize) -> StreamResult<Bytes> {
-        let mut ended = self.incoming.lock();
-        if let Some(ended) = &mut *ended {
+        let incoming = &mut *self.incoming.lock();
+        if let Some(ended) = &mut incoming.ended {
             return Err(ended.tell());
         }
         if size == 0 {
             return Ok(Bytes::new());
         }
-        let (wanted, mut bytes) = room_for(size);
-        match self.socket.try_read_bytes(wanted, |socket| receive(socket, &mut bytes)) {
-            Ok(0) => Err(ended.insert(Ended::Closed).tell()),
-            Ok(_) => Ok(bytes.into()),
+        let (wanted, mut bytes) = (size.min(TRANSFER_BYTES_MAX), Vec::new());
+        let read = self.socket.try_read_bytes(wanted, |socket| receive(socket, &mut bytes, wanted));
+        match read {
             Err(error) if would_block(&error) => Ok(Bytes::new()),
-            Err(error) => Err(ended.insert(Ended::of(error)).tell()),
+            read => incoming.received(read, bytes),
         }
     }
 
-    /// Ready with the bytes of one read; it waits for an event first, where [`Connection::read`] asks the system at once.
-    fn poll_read(&self, cx: &mut Context<'_>, size: usize) -> Poll<StreamResult<Bytes>> {
-        let mut ended = self.incoming.lock();
-        if let Some(ended) = &mut *ended {
+    /// Ready with the bytes of one read; it waits for an event first, where [`Connection::read`] asks the system at once, unless
+    /// it is the `is_first` poll of a read that had better [hurry](Haste).
+    fn poll_read(&self, cx: &mut Context<'_>, size: usize, is_first: bool) -> Poll<StreamResult<Bytes>> {
+        let incoming = &mut *self.incoming.lock();
+        if let Some(ended) = &mut incoming.ended {
             return Poll::Ready(Err(ended.tell()));
         }
-        let (wanted, mut bytes) = room_for(size);
-        let read = self.socket.poll_read_bytes(cx, wanted, |socket| receive(socket, &mut bytes));
-        Poll::Ready(match std::task::ready!(read) {
-            Ok(0) => Err(ended.insert(Ended::Closed).tell()),
-            Ok(_) => Ok(bytes.into()),
-            Err(error) => Err(ended.insert(Ended::of(error)).tell()),
-        })
+        let (wanted, mut bytes) = (size.min(TRANSFER_BYTES_MAX), Vec::new());
+        if is_first && incoming.haste.asks() {
+            let read = self.socket.try_read_bytes(wanted, |socket| receive(socket, &mut bytes, wanted));
+            let is_nothing = read.as_ref().is_err_and(would_block);
+            incoming.haste.asked(!is_nothing);
+            if !is_nothing {
+                return Poll::Ready(incoming.received(read, bytes));
+            }
+        }
+        let read = self.socket.poll_read_bytes(cx, wanted, |socket| receive(socket, &mut bytes, wanted));
+        Poll::Ready(incoming.received(std::task::ready!(read), bytes))
     }
 
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.incoming.lock().is_some() {
+        if self.incoming.lock().ended.is_some() {
             return Poll::Ready(());
         }
         poll_readable(&self.socket, cx)
@@ -268,14 +291,9 @@ impl Connection {
     }
 }
 
-/// How many of `size` bytes one receive takes, and a place for them.
-fn room_for(size: usize) -> (usize, Vec<u8>) {
-    let wanted = size.min(TRANSFER_BYTES_MAX);
-    (wanted, Vec::with_capacity(wanted))
-}
-
-/// One receive into the free room of `bytes`; none: the other side has ended.
-fn receive(socket: &FdSource<OwnedFd>, bytes: &mut Vec<u8>) -> io::Result<usize> {
+/// One receive of at most `wanted` into `bytes`, which has room from here on; none: the other side has ended.
+fn receive(socket: &FdSource<OwnedFd>, bytes: &mut Vec<u8>, wanted: usize) -> io::Result<usize> {
+    bytes.reserve_exact(wanted);
     let (count, _) = rustix::net::recv(socket.as_fd(), rustix::buffer::spare_capacity(bytes), RecvFlags::empty())?;
     Ok(count)
 }
@@ -306,7 +324,8 @@ impl InputStream for ConnectionInput {
             self.ready().await;
             return self.read(size);
         }
-        wait_for(WaitReason::TcpRead, |cx| self.0.poll_read(cx, size)).await
+        let mut is_first = true;
+        wait_for(WaitReason::TcpRead, |cx| self.0.poll_read(cx, size, std::mem::take(&mut is_first))).await
     }
 }
 

@@ -13,6 +13,7 @@
 //! - An IPv6 socket never speaks IPv4; mapped addresses are refused.
 
 mod connection;
+mod haste;
 mod lookup;
 mod socket;
 mod tcp;
