@@ -73,4 +73,4 @@ pub mod cli;
 
 mod sync;
 
-pub use runtime::{BuildError, Checked, Runtime, RuntimeBuilder};
+pub use runtime::{BuildError, Checked, Runtime, RuntimeBuilder, ServicesError};

@@ -1,8 +1,10 @@
 //! The one place where rooms are wired: load an application, start its hosts, spawn, shut down.
 
 mod machine;
+mod services;
 mod survey;
 
+use std::hash::BuildHasher as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use crate::control::{self, ControlError};
 use crate::env::Environment;
+use crate::process::supervisor::{Supervisor, SupervisorConfig};
 use crate::process::{
     Bound, Bounds, Ceiling, Host, HostKind, HostRules, MAILBOX_BYTES, MAILBOX_MESSAGES, Machinery, MailboxBounds,
     Manager, Payload, Pid, ProcessHandle, Program, Resource, SpawnError, Start, Subscription,
@@ -24,6 +27,7 @@ use crate::wasm::{self, EngineOptions, Engines};
 
 pub use crate::wasm::{EngineClass, Progress};
 pub use machine::{Descriptors, Machine};
+pub use services::ServicesError;
 pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
 
 /// The period of the ticker when [`RuntimeBuilder::tick`] says no other: the length of a slice.
@@ -50,6 +54,7 @@ pub struct RuntimeBuilder {
     observer: Option<Arc<dyn StepObserver>>,
     max_processes: u64,
     programs: Vec<Arc<dyn Program>>,
+    seed: Option<u64>,
 }
 
 /// Where the application comes from.
@@ -254,6 +259,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Fixes what is drawn at random: the part of a delay before a service is started again. With a seed and a manual clock a
+    /// run of services is the same every time. Without one every runtime has its own.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Who is told how loading goes on.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
@@ -281,6 +294,7 @@ impl RuntimeBuilder {
     /// # Panics
     /// On a worker: reading and compiling block.
     pub fn build(self) -> Result<Runtime, BuildError> {
+        let seed = self.seed.unwrap_or_else(|| std::hash::RandomState::new().hash_one(()));
         let (loaded, plan) = self.read(Purpose::Run)?;
         if loaded.diagnostics.has_errors() {
             return Err(BuildError::Configuration(loaded.diagnostics));
@@ -290,8 +304,16 @@ impl RuntimeBuilder {
         // After loading, whose code is mapped, too.
         let ceiling = plan.ceiling(&Machine::probe());
         let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
-        let manager = Arc::new(Manager::new(loaded.programs, hosts));
+        let manager = Manager::new(loaded.programs, hosts);
+        let ticking = ticker.clone();
+        let config = SupervisorConfig {
+            manager: Arc::clone(&manager),
+            clock: plan.clock.clone(),
+            tick: Box::new(move || ticking.tick()),
+            seed,
+        };
         Ok(Runtime {
+            supervisor: Supervisor::new(&loaded.registry, config),
             ceiling,
             registry: loaded.registry,
             warnings: loaded.diagnostics,
@@ -383,7 +405,10 @@ impl HostPlan {
                 Spec::ProcessHost(host) => {
                     (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(machine::cores), rules_of(host))
                 }
-                Spec::TerminalHost(_) => (HostKind::Terminal, 1, HostRules::default()),
+                Spec::TerminalHost(host) => {
+                    let stop_timeout = host.lifecycle.stop_timeout;
+                    (HostKind::Terminal, 1, HostRules { stop_timeout, ..HostRules::default() })
+                }
                 _ => continue,
             };
             let (id, ticker, clock) = (entry.id().clone(), ticker.clone(), self.clock.clone());
@@ -421,6 +446,7 @@ fn rules_of(host: &ProcessHost) -> HostRules {
         },
         drop_oldest: host.mailbox.drop_oldest.iter().filter_map(|topic| topic.parse().ok()).collect(),
         allow_preempt_none: host.allow_preempt_none,
+        stop_timeout: host.lifecycle.stop_timeout,
     }
 }
 
@@ -438,6 +464,7 @@ pub struct Runtime {
     registry: Registry,
     warnings: Diagnostics,
     manager: Arc<Manager>,
+    supervisor: Supervisor,
     ceiling: Ceiling,
     clock: Clock,
     ticker: Ticker,
@@ -461,6 +488,7 @@ impl Runtime {
             observer: None,
             max_processes: 0,
             programs: Vec::new(),
+            seed: None,
         }
     }
 
@@ -541,9 +569,23 @@ impl Runtime {
         control::Server::start(Arc::downgrade(&self.manager), self.registry.app_root(), folders)
     }
 
-    /// Stops every host: no new process, a cancel for all, force after `grace`. Returns what had to be terminated.
+    /// Stops everything: no new process from now on; services in the reverse order of their starts, then every host: each is
+    /// asked to end, has its `stop_timeout`, and is ended by force after that or after `grace`, which is one for all of
+    /// them. Returns what had to be terminated.
+    ///
+    /// The time of services is that of the clock: under a manual one somebody has to move it while they are waited for.
     pub fn shutdown(&self, grace: Duration) -> Vec<Pid> {
-        self.manager.shutdown(grace, &|| self.ticker.tick())
+        let begin = std::time::Instant::now();
+        self.manager.close();
+        let mut terminated = self.supervisor.stop(grace);
+        let left = grace.saturating_sub(begin.elapsed());
+        for pid in self.manager.shutdown(left, &|| self.ticker.tick()) {
+            // Whom force did not end it met twice.
+            if !terminated.contains(&pid) {
+                terminated.push(pid);
+            }
+        }
+        terminated
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::process::{Exit, FailureKind, LimitExceeded, Payload, Pid, ResultStyle, Trap};
+use crate::process::{Exit, FailureKind, LimitExceeded, Payload, ResultStyle, Trap};
 use crate::registry::EntryId;
 
 use super::signal::Signal;
@@ -49,12 +49,9 @@ pub(super) struct Outcome {
 /// decides the code, whatever the process made of it, so that the caller knows of the interruption.
 pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: Option<Signal>) -> Outcome {
     let own = match exit {
-        Exit::Returned(value) => match (style, value) {
-            (ResultStyle::Value, value) => printed(value),
-            (ResultStyle::Result, value) => match result_of(value) {
-                Ok(value) => printed(value),
-                Err(value) => error_value(entry, value),
-            },
+        Exit::Returned(value) => match style.read(value) {
+            Ok(value) => printed(value),
+            Err(value) => error_value(entry, value),
         },
         Exit::Exited(code) => exited(entry, *code),
         Exit::Trapped(trap) => complaint(TRAPPED, trap_text(entry, trap)),
@@ -81,16 +78,9 @@ pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: 
     }
 }
 
-/// The end of the program after its services were stopped by a signal.
-pub(super) fn services(terminated: &[Pid]) -> Outcome {
-    if terminated.is_empty() {
-        return Outcome::default();
-    }
-    let mut text = String::new();
-    for pid in terminated {
-        let _ = writeln!(text, "{pid} did not end in time and was terminated");
-    }
-    complaint(FAILURE, text)
+/// The end of the program after its services were stopped by a signal; of so many force was needed.
+pub(super) fn services(terminated: usize) -> Outcome {
+    Outcome { code: if terminated == 0 { SUCCESS } else { FAILURE }, ..Outcome::default() }
 }
 
 /// The code of a program that a signal ended.
@@ -128,17 +118,6 @@ fn error_value(entry: &EntryId, value: &Payload) -> Outcome {
         value => line_of(value),
     };
     complaint(FAILURE, text)
-}
-
-/// The two sides of a WIT `result` in its JSON shape: `{"ok": v}` or `{"err": v}`. Any other value is no result, and so
-/// is output as it is.
-fn result_of(value: &Payload) -> Result<&Payload, &Payload> {
-    let Payload::Map(fields) = value else { return Ok(value) };
-    match (fields.len(), fields.get("ok"), fields.get("err")) {
-        (1, Some(value), None) => Ok(value),
-        (1, None, Some(value)) => Err(value),
-        _ => Ok(value),
-    }
 }
 
 fn exited(entry: &EntryId, code: u32) -> Outcome {
@@ -322,9 +301,7 @@ mod tests {
 
     #[test]
     fn services_end_well_unless_something_had_to_be_terminated() {
-        assert_eq!(services(&[]), out(""));
-        let pid: Pid = "{app:processes|0x0002a}".parse().expect("a pid");
-        let text = "{app:processes|0x0002a} did not end in time and was terminated\n";
-        assert_eq!(services(&[pid]), err(1, text));
+        assert_eq!(services(0), out(""));
+        assert_eq!(services(1), err(1, ""));
     }
 }

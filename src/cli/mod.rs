@@ -31,6 +31,7 @@ mod ps;
 mod reachable;
 mod report;
 mod run;
+mod services;
 mod signal;
 mod watch;
 

@@ -1,4 +1,4 @@
-//! `wippy run`: a command of the application to its end, or all its services until a signal comes.
+//! `wippy run`: a command of the application to its end, or all its services until a signal comes, see [`super::services`].
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -13,7 +13,8 @@ use super::log::{self, Audience, Log};
 use super::progress::LoadBar;
 use super::reachable::Reachable;
 use super::report::{CommandError, Terminal};
-use super::signal::{Alarm, Signal};
+use super::services;
+use super::signal::Alarm;
 use crate::process::{Exit, ProcessHandle, Report, SpawnError, Start};
 use crate::registry::{self, EntryId, Registry, Spec};
 use crate::runtime::{BuildError, Runtime, RuntimeBuilder};
@@ -21,6 +22,9 @@ use crate::suggest::near_miss;
 
 /// A command that does not end within this time after a signal makes us say what we wait for.
 const IMPATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a command is asked to end when the services under it are gone.
+const HALTED: &str = "the services stopped";
 
 /// How long a process that was ended by force may take: a guest looks up at its next tick.
 const FORCED_END_WAIT: Duration = Duration::from_secs(5);
@@ -56,7 +60,7 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
     }
     let alarm = Alarm::install().map_err(|error| system(&error))?;
     let code = match start {
-        None => services(&runtime, &alarm, terminal),
+        None => services::run(&runtime, &alarm, terminal),
         Some((entry, host)) => {
             let job = Job { entry, host, words: wanted.words(), report };
             command(&runtime, &alarm, terminal, &log, job)
@@ -101,7 +105,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn system(error: &io::Error) -> CommandError {
+pub(super) fn system(error: &io::Error) -> CommandError {
     CommandError::failed(format!("the operating system refused to watch signals: {error}"))
 }
 
@@ -265,16 +269,25 @@ fn command(runtime: &Runtime, alarm: &Alarm, terminal: Terminal, log: &Log, job:
     if hides_logs(&job.host, runtime.registry()) {
         log.hide();
     }
+    if let Some(reason) = services::start(runtime, alarm)? {
+        let code = services::end(runtime, reason, terminal)?;
+        return Ok(alarm.signal().map_or(code, exit::signal_code));
+    }
     let bell = alarm.bell().map_err(|error| system(&error))?;
     let start = Start::new(job.entry.clone(), job.host).input(input).watch(move |_: &_, _: &_| bell.ring());
     let process = runtime.manager().spawn(start).map_err(|error| spawn_error(&error))?;
     tracing::debug!(pid = %process.pid(), entry = %job.entry, "started");
     let grace = runtime.registry().config().shutdown_timeout();
     let mut reachable = Reachable::later(runtime);
-    let exit = until_its_end(&process, alarm, grace, terminal, &mut reachable)?;
-    let code = terminal.outcome(&exit::outcome(&job.entry, &exit, style, alarm.signal()));
+    let exit = until_its_end(runtime, &process, alarm, grace, terminal, &mut reachable)?;
+    let halt = runtime.halt();
+    let mut code = terminal.outcome(&exit::outcome(&job.entry, &exit, style, alarm.signal()));
     // Who was left behind had its grace.
-    runtime.shutdown(if process.exit().is_some() { grace } else { Duration::ZERO });
+    let terminated = runtime.shutdown(if process.exit().is_some() { grace } else { Duration::ZERO });
+    terminal.err(&services::terminated(runtime, &terminated));
+    if let Some(halt) = halt {
+        code = terminal.outcome(&services::ended_by(runtime, &halt));
+    }
     // A process that was left behind has none.
     if let (Some(file), Some(report)) = (job.report, process.report()) {
         file.write(&report, terminal)?;
@@ -298,8 +311,9 @@ fn hides_logs(host: &EntryId, registry: &Registry) -> bool {
     matches!(registry.get(host).map(registry::Entry::spec), Some(Spec::TerminalHost(host)) if host.hide_logs)
 }
 
-/// Waits for the exit. A signal asks the process to end; after `grace` it is ended by force.
+/// Waits for the exit. A signal asks the process to end, as does the end of the services; after `grace` it is ended by force.
 fn until_its_end(
+    runtime: &Runtime,
     process: &ProcessHandle,
     alarm: &Alarm,
     grace: Duration,
@@ -311,9 +325,15 @@ fn until_its_end(
         if let Some(exit) = process.exit() {
             return Ok(exit);
         }
-        if let (None, Some(signal)) = (&ending, alarm.signal()) {
-            process.cancel(signal.name());
-            ending = Some(Ending::new(signal, grace));
+        if ending.is_none() {
+            let cause = match alarm.signal() {
+                Some(signal) => Some(signal.name()),
+                None => runtime.halt().map(|_| HALTED),
+            };
+            if let Some(cause) = cause {
+                process.cancel(cause);
+                ending = Some(Ending::new(cause, grace));
+            }
         }
         if ending.as_ref().is_some_and(Ending::is_hopeless) {
             terminal.err(&format!("`{}` did not end by force either and is left behind\n", process.entry()));
@@ -327,7 +347,8 @@ fn until_its_end(
 
 /// A process that was asked to end and has not yet.
 struct Ending {
-    signal: Signal,
+    /// The name of the signal, or what else was the reason.
+    cause: &'static str,
     grace: Duration,
     /// When to say what is waited for; `None` once it was said.
     notice: Option<Instant>,
@@ -338,11 +359,11 @@ struct Ending {
 }
 
 impl Ending {
-    fn new(signal: Signal, grace: Duration) -> Self {
+    fn new(cause: &'static str, grace: Duration) -> Self {
         let now = Instant::now();
         let notice = (grace > IMPATIENCE).then(|| now + IMPATIENCE);
         // A grace beyond the clock's end is one without an end.
-        Self { signal, grace, notice, force: now.checked_add(grace), leave: None }
+        Self { cause, grace, notice, force: now.checked_add(grace), leave: None }
     }
 
     /// Does what is due and says how long to wait for the next.
@@ -350,13 +371,10 @@ impl Ending {
         let now = Instant::now();
         if self.notice.is_some_and(|at| at <= now) {
             self.notice = None;
-            let Self { signal, grace, .. } = self;
-            terminal.err(&format!(
-                "{}: waiting up to {grace:?} for `{}` to end; another {} ends it at once\n",
-                signal.name(),
-                process.entry(),
-                signal.name(),
-            ));
+            let Self { cause, grace, .. } = self;
+            let entry = process.entry();
+            let hint = if *cause == HALTED { String::new() } else { format!("; another {cause} ends it at once") };
+            terminal.err(&format!("{cause}: waiting up to {grace:?} for `{entry}` to end{hint}\n"));
         }
         if self.force.is_some_and(|at| at <= now) {
             self.force = None;
@@ -371,22 +389,6 @@ impl Ending {
     fn is_hopeless(&self) -> bool {
         self.leave.is_some_and(|at| at <= Instant::now())
     }
-}
-
-fn services(runtime: &Runtime, alarm: &Alarm, terminal: Terminal) -> Result<u8, CommandError> {
-    // Until everything has ended: who stops the services may want to see what they wait for.
-    let _reachable = Reachable::now(runtime);
-    let hosts = runtime.manager().hosts().count();
-    tracing::info!(entries = runtime.registry().len(), hosts, "running until SIGINT or SIGTERM");
-    let signal = loop {
-        if let Some(signal) = alarm.signal() {
-            break signal;
-        }
-        alarm.wait(None).map_err(|error| system(&error))?;
-    };
-    tracing::info!(signal = signal.name(), "stopping");
-    let terminated = runtime.shutdown(runtime.registry().config().shutdown_timeout());
-    Ok(terminal.outcome(&exit::services(&terminated)))
 }
 
 #[cfg(test)]

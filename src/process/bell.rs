@@ -1,6 +1,7 @@
 //! Waiting for a change that others make: costs them one load while nobody waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -13,8 +14,23 @@ use crate::reactor::assert_may_block;
 #[derive(Default)]
 pub(super) struct Bell {
     waiting: AtomicUsize,
-    lock: Mutex<()>,
+    listeners: Mutex<Vec<Weak<Listener>>>,
     changed: Condvar,
+}
+
+type Listener = dyn Fn() + Send + Sync;
+
+/// Somebody is told of changes as long as this is here.
+pub(super) struct Listening {
+    bell: Arc<Bell>,
+    listener: Arc<Listener>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.bell.listeners.lock().retain(|other| !std::ptr::addr_eq(other.as_ptr(), Arc::as_ptr(&self.listener)));
+        self.bell.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Bell {
@@ -22,9 +38,24 @@ impl Bell {
     pub(super) fn ring(&self) {
         // SeqCst, with the addition in `wait_until`: either this sees who waits, or who waits sees the change.
         if self.waiting.load(Ordering::SeqCst) > 0 {
-            let _guard = self.lock.lock();
-            self.changed.notify_all();
+            let listeners = {
+                let listeners = self.listeners.lock();
+                self.changed.notify_all();
+                listeners.clone()
+            };
+            // Outside the lock: what they do is foreign.
+            listeners.iter().filter_map(Weak::upgrade).for_each(|listener| listener());
         }
+    }
+
+    /// Calls `listener` at every change from now on, on the thread that makes it: it must not block. Look at the condition
+    /// after this, not before.
+    pub(super) fn listen(self: &Arc<Self>, listener: impl Fn() + Send + Sync + 'static) -> Listening {
+        let listener: Arc<Listener> = Arc::new(listener);
+        self.listeners.lock().push(Arc::downgrade(&listener));
+        // SeqCst, as in `wait_until`.
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        Listening { bell: Arc::clone(self), listener }
     }
 
     /// Waits until `holds`; false when the deadline passed before. Never on a worker.
@@ -35,7 +66,7 @@ impl Bell {
         assert_may_block();
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let held = {
-            let mut guard = self.lock.lock();
+            let mut guard = self.listeners.lock();
             loop {
                 if holds() {
                     break true;
@@ -58,5 +89,30 @@ impl Bell {
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_hears_every_ring_while_it_is_there() {
+        let bell = Arc::new(Bell::default());
+        let heard = Arc::new(AtomicUsize::new(0));
+        let listen = || {
+            let heard = Arc::clone(&heard);
+            bell.listen(move || _ = heard.fetch_add(1, Ordering::SeqCst))
+        };
+        bell.ring();
+        let (one, other) = (listen(), listen());
+        bell.ring();
+        assert_eq!(heard.load(Ordering::SeqCst), 2);
+        drop(one);
+        bell.ring();
+        assert_eq!(heard.load(Ordering::SeqCst), 3);
+        drop(other);
+        bell.ring();
+        assert_eq!((heard.load(Ordering::SeqCst), bell.waiting()), (3, 0));
     }
 }

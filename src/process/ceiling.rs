@@ -129,7 +129,7 @@ struct Inner {
     /// What living processes hold. Additions happen under this lock, all of a process at once; what makes room may come
     /// piece by piece, and the bell is rung behind it.
     taken: Mutex<Amounts>,
-    bell: Bell,
+    bell: Arc<Bell>,
 }
 
 /// An amount of each resource, in the order of [`Resource::ALL`].
@@ -154,7 +154,7 @@ impl Ceiling {
     /// A ceiling at the lowest of these bounds; without any there is none.
     #[must_use]
     pub fn new(bounds: Vec<Bound>) -> Self {
-        Self(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Bell::default() }))
+        Self(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Arc::default() }))
     }
 
     /// What bounds the number of processes.
@@ -177,7 +177,7 @@ impl Ceiling {
         self.0.taken.lock()[Resource::Processes as usize]
     }
 
-    pub(super) fn bell(&self) -> &Bell {
+    pub(super) fn bell(&self) -> &Arc<Bell> {
         &self.0.bell
     }
 

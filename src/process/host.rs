@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::bell::Bell;
 use super::ceiling::{Ceiling, Footprint, Reached};
 use super::cell::{Beginning, ProcessCell};
 use super::inbox::Inbox;
@@ -59,6 +60,8 @@ pub(crate) struct HostRules {
     pub(crate) ceilings: LimitsSpec,
     /// Whether it takes programs whose processes can't be preempted.
     pub(crate) allow_preempt_none: bool,
+    /// How long its processes may take to end when it stops.
+    pub(crate) stop_timeout: Duration,
 }
 
 impl Default for HostRules {
@@ -70,6 +73,7 @@ impl Default for HostRules {
             default_limits: LimitsSpec::default(),
             ceilings: LimitsSpec::default(),
             allow_preempt_none: false,
+            stop_timeout: Duration::MAX,
         }
     }
 }
@@ -338,8 +342,27 @@ impl Host {
         }
     }
 
-    /// Stops the host: no new process, cancel for all, force for what is left at `deadline`, then the workers. Without
-    /// a deadline the wait has no end.
+    /// Takes no process from now on.
+    pub(super) fn close(&self) {
+        // Release, with the Acquire loads in `spawn` and `machinery`; the lock is passed once, so that a start that was
+        // under way is over.
+        self.closing.store(true, Ordering::Release);
+        drop(self.starting.lock());
+        self.table.close();
+    }
+
+    /// Asks everybody to end.
+    pub(super) fn cancel_all(&self) {
+        self.table.all().iter().for_each(|cell| cell.cancel(None, "host shutdown"));
+    }
+
+    /// What is rung when somebody has left this host or another one of the runtime.
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        self.ceiling.bell()
+    }
+
+    /// Stops the host: no new process, cancel for all, force for what is left at `deadline` or after its own
+    /// `stop_timeout`, then the workers. Without either the wait has no end.
     ///
     /// `tick` has computing guests look up: a forced end must not wait for a clock that stands still. Returns the
     /// processes that had to be terminated.
@@ -347,20 +370,16 @@ impl Host {
     /// On a worker, which may not wait, everybody is terminated at once and ends after this has returned; the workers stop
     /// when the host is dropped.
     pub(crate) fn shutdown(&self, deadline: Option<Instant>, tick: &dyn Fn()) -> Vec<Pid> {
-        // Release, with the Acquire loads in `spawn` and `machinery`; the lock is passed once, so that a start that was
-        // under way is over.
-        self.closing.store(true, Ordering::Release);
-        drop(self.starting.lock());
-        self.table.close();
+        self.close();
         let Some(machinery) = self.machinery.get() else { return Vec::new() };
         if current::on_worker() {
             let terminated = self.terminate_all();
             tick();
             return terminated;
         }
-        for cell in self.table.all() {
-            cell.cancel(None, "host shutdown");
-        }
+        self.cancel_all();
+        let own = Instant::now().checked_add(self.rules.stop_timeout);
+        let deadline = deadline.into_iter().chain(own).min();
         let mut terminated = Vec::new();
         let mut has_ended = true;
         if !self.table.wait_empty(deadline) {
@@ -384,7 +403,8 @@ impl Host {
         terminated
     }
 
-    fn terminate_all(&self) -> Vec<Pid> {
+    /// Ends everybody by force, and says whom.
+    pub(super) fn terminate_all(&self) -> Vec<Pid> {
         let left = self.table.all();
         left.iter().for_each(|cell| cell.terminate());
         left.iter().map(|cell| cell.pid.clone()).collect()

@@ -351,7 +351,7 @@ impl Manager {
 
     fn spawn_by(&self, start: Start, deadline: Option<Instant>) -> Result<ProcessHandle, SpawnError> {
         let program = self.program(&start.entry)?;
-        let host = self.hosts.get(&start.host).ok_or_else(|| SpawnError::UnknownHost {
+        let host = self.host(&start.host).ok_or_else(|| SpawnError::UnknownHost {
             host: start.host.clone(),
             known: self.hosts.keys().cloned().collect(),
         })?;
@@ -478,8 +478,18 @@ impl Manager {
         self.hosts.values()
     }
 
+    /// The host of an entry.
+    pub(super) fn host(&self, id: &EntryId) -> Option<&Host> {
+        self.hosts.get(id)
+    }
+
+    /// Has every host take no process from now on.
+    pub(crate) fn close(&self) {
+        self.hosts.values().for_each(Host::close);
+    }
+
     /// Stops every host, terminal hosts last, in reverse order of declaration; returns what had to be terminated. The
-    /// grace is one for all of them together.
+    /// grace is one for all of them together, and each has its own `stop_timeout` besides.
     pub(crate) fn shutdown(&self, grace: Duration, tick: &dyn Fn()) -> Vec<Pid> {
         let (terminals, processes): (Vec<_>, Vec<_>) =
             self.hosts.values().rev().partition(|host| host.kind() == HostKind::Terminal);

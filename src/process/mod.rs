@@ -40,6 +40,7 @@ mod snapshot;
 #[cfg(all(test, not(wippy_loom)))]
 mod society;
 pub(crate) mod step;
+pub mod supervisor;
 mod table;
 mod task;
 mod tasks;

@@ -154,6 +154,31 @@ pub enum ResultStyle {
     Result,
 }
 
+impl ResultStyle {
+    /// The two sides of a returned value: of a WIT `result` in its JSON shape, `{"ok": v}` or `{"err": v}`, what it says;
+    /// any other value is no result, and so fine as it is.
+    ///
+    /// # Errors
+    /// The value of `err`.
+    ///
+    /// ```
+    /// use wippy::process::{Payload, ResultStyle};
+    ///
+    /// let value = Payload::parse_json(r#"{"err": "no such file"}"#)?;
+    /// assert_eq!(ResultStyle::Result.read(&value), Err(&"no such file".into()));
+    /// assert_eq!(ResultStyle::Value.read(&value), Ok(&value));
+    /// # Ok::<(), wippy::process::JsonError>(())
+    /// ```
+    pub fn read(self, value: &Payload) -> Result<&Payload, &Payload> {
+        let (Self::Result, Payload::Map(fields)) = (self, value) else { return Ok(value) };
+        match (fields.len(), fields.get("ok"), fields.get("err")) {
+            (1, Some(value), None) => Ok(value),
+            (1, None, Some(value)) => Err(value),
+            _ => Ok(value),
+        }
+    }
+}
+
 /// Arguments do not fit a program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

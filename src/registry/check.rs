@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::fields::places_of_items;
-use super::{Diagnostic, Diagnostics, Entry, EntryId, RuntimeConfig, Severity, Spec};
+use super::kinds::KindStatus;
+use super::{Diagnostic, Diagnostics, Entry, EntryId, RuntimeConfig, Severity, Spec, StartPlan};
 use crate::suggest::closest;
 
 /// The kinds of all declared entries, also of those that could not be typed: a reference to them is not dangling.
@@ -17,6 +18,7 @@ enum Wanted {
     Storage,
     Process,
     Host,
+    Service,
     Anything,
 }
 
@@ -30,13 +32,31 @@ struct Reference<'e> {
 }
 
 /// Checks the references of one entry.
-pub(super) fn references(entry: &Entry, kinds: &Kinds, problems: &mut Diagnostics) {
-    for reference in references_of(entry) {
+pub(super) fn references(entry: &Entry, kinds: &Kinds, plan: &StartPlan, problems: &mut Diagnostics) {
+    for reference in references_of(entry, plan) {
         let path: Vec<&str> = reference.path.iter().map(String::as_str).collect();
         let Some(kind) = kinds.get(reference.id) else {
-            problems.add(dangling(entry, &reference, &path, kinds));
+            problems.add(wanted_by(dangling(entry, &reference, &path, kinds), entry, plan));
             continue;
         };
+        if kind == "process.lua" && reference.wanted == Wanted::Process {
+            let message = format!("`{}` is a `process.lua`, which is not served yet", reference.id);
+            let problem = entry.problem(Severity::Warning, "not-served", &path, message);
+            problems.add(problem.note("the service is not started"));
+            continue;
+        }
+        let unserved = reference.wanted == Wanted::Service && is_unserved(kind);
+        let unstarted = reference.wanted == Wanted::Service
+            && plan.get(entry.id()).is_some_and(|planned| planned.missing.contains(reference.id));
+        if unserved || (unstarted && reference.wanted.accepts(kind)) {
+            let message = match unserved {
+                true => format!("`{}` is a `{kind}`, which is not served yet, so it never runs", reference.id),
+                false => format!("`{}` never runs: its process is not served yet", reference.id),
+            };
+            let problem = entry.problem(reference.severity, "not-served", &path, message);
+            problems.add(wanted_by(problem, entry, plan));
+            continue;
+        }
         if reference.wanted.accepts(kind) {
             let embedded = kind == "fs.embed" && reference.severity == Severity::Error;
             if embedded {
@@ -48,8 +68,70 @@ pub(super) fn references(entry: &Entry, kinds: &Kinds, problems: &mut Diagnostic
         }
         let message = format!("`{}` is no {} but a `{kind}`", reference.id, reference.wanted.word());
         let problem = entry.problem(reference.severity, "wrong-kind", &path, message);
-        problems.add(problem.expected(reference.wanted.expected()));
+        problems.add(wanted_by(problem.expected(reference.wanted.expected()), entry, plan));
     }
+}
+
+/// A kind that Wippy may run as a service and this runtime can't.
+fn is_unserved(kind: &str) -> bool {
+    matches!(KindStatus::of(kind), KindStatus::Foreign | KindStatus::NotServedYet)
+}
+
+/// A problem of a service that others pull in, with who does.
+fn wanted_by(problem: Diagnostic, entry: &Entry, plan: &StartPlan) -> Diagnostic {
+    match plan.get(entry.id()) {
+        Some(planned) if planned.chain.len() > 1 && problem.severity == Severity::Error => {
+            problem.note(format!("it starts with the runtime: {}", chain(&planned.chain)))
+        }
+        _ => problem,
+    }
+}
+
+fn chain(ids: &[EntryId]) -> String {
+    ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(" -> ")
+}
+
+/// Services that start with the runtime and require each other in a circle, so that none of them could.
+pub(super) fn service_cycles(entries: &[Entry], plan: &StartPlan, problems: &mut Diagnostics) {
+    for cycle in plan.cycles() {
+        let Some(first) = cycle.first() else { continue };
+        let Some(entry) = entries.iter().find(|entry| entry.id() == first) else { continue };
+        let next = cycle.get(1).unwrap_or(first);
+        let circle: Vec<EntryId> = cycle.iter().chain([first]).cloned().collect();
+        let message = format!("services require each other: {}", chain(&circle));
+        let path = place_of_need(entry, next);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let problem = entry.problem(Severity::Error, "dependency-cycle", &path, message);
+        problems.add(problem.help("a service starts after those it requires: leave one of these out"));
+    }
+}
+
+/// Where an entry says that it needs another to run.
+fn place_of_need(entry: &Entry, need: &EntryId) -> Vec<String> {
+    for list in ["requires", "depends_on"] {
+        let written = entry.payload().pointer(&format!("/lifecycle/{list}"));
+        let path = vec!["lifecycle".to_owned(), list.to_owned()];
+        let is_it = |value: &super::Value| {
+            let own = entry.id().namespace();
+            let name = value.get("name").and_then(super::Value::as_str);
+            let namespace = value.get("ns").and_then(super::Value::as_str).unwrap_or(own);
+            match (value.as_str(), name) {
+                (Some(text), _) => EntryId::resolve(text, own).is_ok_and(|id| id == *need),
+                (None, Some(name)) => EntryId::new(namespace, name).is_ok_and(|id| id == *need),
+                (None, None) => false,
+            }
+        };
+        match written {
+            Some(super::Value::Array(items)) => {
+                if let Some(at) = items.iter().position(is_it) {
+                    return path.into_iter().chain([at.to_string()]).collect();
+                }
+            }
+            Some(value) if is_it(value) => return path,
+            _ => {}
+        }
+    }
+    vec!["host".to_owned()]
 }
 
 fn dangling(entry: &Entry, reference: &Reference<'_>, path: &[&str], kinds: &Kinds) -> Diagnostic {
@@ -77,6 +159,7 @@ impl Wanted {
             Self::Storage => kind.starts_with("env.storage."),
             Self::Process => kind.starts_with("process.") && !matches!(kind, "process.host" | "process.service"),
             Self::Host => kind == "process.host" || kind == "terminal.host",
+            Self::Service => matches!(kind, "process.service" | "process.host" | "terminal.host"),
             Self::Anything => true,
         }
     }
@@ -88,6 +171,7 @@ impl Wanted {
             Self::Storage => "storage",
             Self::Process => "process",
             Self::Host => "host",
+            Self::Service => "service",
             Self::Anything => "entry",
         }
     }
@@ -99,13 +183,17 @@ impl Wanted {
             Self::Storage => "the ID of an `env.storage.*`",
             Self::Process => "the ID of a `process.wasm` or `process.lua`",
             Self::Host => "the ID of a `process.host`",
+            Self::Service => "the ID of a `process.service`, a `process.host` or a `terminal.host`",
             Self::Anything => "the ID of an entry",
         }
     }
 }
 
-fn references_of(entry: &Entry) -> Vec<Reference<'_>> {
+fn references_of<'e>(entry: &'e Entry, plan: &StartPlan) -> Vec<Reference<'e>> {
     let mut found = Vec::new();
+    // What the runtime does not start without is an error where it can't start.
+    let starts = plan.get(entry.id()).is_some_and(|planned| planned.needed);
+    let starting = if starts { Severity::Error } else { Severity::Warning };
     let mut add = |path: &[&str], id, wanted, severity| {
         found.push(Reference { path: path.iter().map(ToString::to_string).collect(), id, wanted, severity });
     };
@@ -127,8 +215,8 @@ fn references_of(entry: &Entry) -> Vec<Reference<'_>> {
             }
         }
         Spec::ProcessService(service) => {
-            add(&["process"], &service.process, Wanted::Process, Severity::Warning);
-            add(&["host"], &service.host, Wanted::Host, Severity::Warning);
+            add(&["process"], &service.process, Wanted::Process, starting);
+            add(&["host"], &service.host, Wanted::Host, starting);
         }
         Spec::ProcessLua(lua) | Spec::FunctionLua(lua) | Spec::LibraryLua(lua) => {
             for (alias, id) in &lua.imports {
@@ -138,7 +226,9 @@ fn references_of(entry: &Entry) -> Vec<Reference<'_>> {
         _ => {}
     }
     for id in entry.spec().lifecycle().into_iter().flat_map(|lifecycle| &lifecycle.requires) {
-        add(&["lifecycle", "requires"], id, Wanted::Anything, Severity::Warning);
+        let place = place_of_need(entry, id);
+        let place: Vec<&str> = place.iter().map(String::as_str).collect();
+        add(&place, id, Wanted::Service, starting);
     }
     found
 }

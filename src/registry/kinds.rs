@@ -17,8 +17,9 @@ pub(crate) enum KindStatus {
     Unknown,
 }
 
-const SERVED: [&str; 13] = [
+const SERVED: [&str; 14] = [
     "process.wasm",
+    "process.service",
     "process.host",
     "terminal.host",
     "fs.directory",
@@ -33,8 +34,8 @@ const SERVED: [&str; 13] = [
     "ns.definition",
 ];
 
-const NOT_SERVED_YET: [&str; 7] =
-    ["fs.embed", "process.lua", "function.lua", "library.lua", "function.wasm", "function.wat", "process.service"];
+const NOT_SERVED_YET: [&str; 6] =
+    ["fs.embed", "process.lua", "function.lua", "library.lua", "function.wasm", "function.wat"];
 
 /// The other kinds that Wippy's documents name.
 const FOREIGN: [&str; 41] = [

@@ -42,6 +42,7 @@ pub mod render;
 mod settings;
 mod source;
 mod spec;
+mod startup;
 mod units;
 
 #[cfg(test)]
@@ -60,6 +61,7 @@ pub use order::DependencyCycle;
 pub use pattern::IdPattern;
 pub use position::Position;
 pub use spec::*;
+pub use startup::{PlannedService, StartPlan};
 pub(crate) use units::parse_duration;
 
 /// A value as it was read: texts, numbers, lists, mappings.

@@ -11,8 +11,8 @@ use super::kinds::KindStatus;
 use super::normalize::{self, RawEntries};
 use super::source::{Part, RawEntry};
 use super::{
-    Diagnostic, Diagnostics, Entry, LoadOptions, Loaded, Registry, RuntimeConfig, Severity, discover, lock, order,
-    settings,
+    Diagnostic, Diagnostics, Entry, LoadOptions, Loaded, Registry, RuntimeConfig, Severity, StartPlan, discover, lock,
+    order, settings,
 };
 
 /// Loads an application; see [`super::load()`].
@@ -86,14 +86,17 @@ fn typed(
         entries.extend(Entry::decode(raw, problems));
     }
     check::resolve_public_names(&mut entries);
+    let plan = StartPlan::of_entries(&entries);
     for entry in &entries {
-        check::references(entry, &kinds, problems);
+        check::references(entry, &kinds, &plan, problems);
     }
+    check::service_cycles(&entries, &plan, problems);
     check::duplicates(&entries, problems);
     check::security(&policies, &config, options.insecure, problems);
     let entries: IndexMap<_, _> = entries.into_iter().map(|entry| (entry.id().clone(), entry)).collect();
     let registry = Registry::new(entries, config, app_root);
-    if let Err(cycle) = registry.in_dependency_order() {
+    // Told once, as what it is: a circle of services is an error already.
+    if let (true, Err(cycle)) = (plan.cycles().is_empty(), registry.in_dependency_order()) {
         problems.add(order::cycle_problem(&registry, &cycle));
     }
     registry

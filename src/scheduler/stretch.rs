@@ -40,7 +40,7 @@ mod tests {
     /// How many of a thousand stretches are taken to be brief where each n-th one has a tick, once that has settled.
     fn brief_of_a_thousand(nth: u32) -> usize {
         let stretches = Stretches::default();
-        let mut turn = |at: u32| {
+        let turn = |at: u32| {
             stretches.ended(at.is_multiple_of(nth));
             stretches.are_brief()
         };

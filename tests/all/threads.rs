@@ -7,8 +7,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Every kind of thread that a program of ours may have, by the beginning of its name. The README lists the same.
-const DOCUMENTED: &[&str] =
-    &["wippy", "wippy-w", "wippy-ticker", "wippy-blocking", "wippy-load", "wippy-cache", "wippy-log", "wippy-control"];
+const DOCUMENTED: &[&str] = &[
+    "wippy",
+    "wippy-w",
+    "wippy-ticker",
+    "wippy-supervisor",
+    "wippy-blocking",
+    "wippy-load",
+    "wippy-cache",
+    "wippy-log",
+    "wippy-control",
+];
 
 pub(crate) fn is_documented(name: &str) -> bool {
     // Linux keeps fifteen bytes of a name.

@@ -47,9 +47,25 @@ pub enum Startup {
     Optional,
 }
 
-/// When and how often a failed service is started again.
+/// Which ends of a service are followed by another start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Restart {
+    /// Every one.
+    Permanent,
+    /// Only a failure: a trap, an error, an exit code other than 0, an exceeded limit, a start that fails. A service that did
+    /// its work or that somebody ended is left alone.
+    #[default]
+    Transient,
+    /// None.
+    Temporary,
+}
+
+/// When and how often a service is started again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestartPolicy {
+    /// Which ends are followed by another start; `transient` by default.
+    pub policy: Restart,
     /// The wait before the first attempt; 1 s by default.
     pub initial_delay: Duration,
     /// The longest wait; 90 s by default.
@@ -58,8 +74,12 @@ pub struct RestartPolicy {
     pub backoff_factor: f64,
     /// Which part of the wait is random; 0.1 by default.
     pub jitter: f64,
-    /// How many attempts there are; 0 means no bound.
+    /// How many starts there are in a row, the first one included, without one that was stable; 0 means no bound.
     pub max_attempts: u32,
+    /// How many restarts there may be within `window`: at one more the runtime stops. 0 means no bound, which is the default.
+    pub max_restarts: u32,
+    /// The time in which restarts are counted; 1 min by default. Without `max_restarts` it means nothing.
+    pub window: Duration,
 }
 
 /// The identity of what a service starts. Policies are not enforced yet, so an application that has one is refused
@@ -94,11 +114,14 @@ impl Default for Lifecycle {
 impl Default for RestartPolicy {
     fn default() -> Self {
         Self {
+            policy: Restart::Transient,
             initial_delay: Duration::from_secs(1),
             max_delay: Duration::from_secs(90),
             backoff_factor: 2.0,
             jitter: 0.1,
             max_attempts: 0,
+            max_restarts: 0,
+            window: Duration::from_secs(60),
         }
     }
 }
@@ -136,15 +159,26 @@ impl Lifecycle {
 
 impl RestartPolicy {
     fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
+        const POLICIES: [(&str, Restart); 3] =
+            [("permanent", Restart::Permanent), ("transient", Restart::Transient), ("temporary", Restart::Temporary)];
         let default = Self::default();
+        let policy = f.word("policy", &POLICIES, "unknown restart policy").unwrap_or_default();
+        let max_attempts = number(f, "max_attempts", "lifecycle.restart.max_attempts cannot be negative");
+        let max_restarts = number(f, "max_restarts", "lifecycle.restart.max_restarts cannot be negative");
+        let window = f.duration("window").filter(|window| !window.is_zero());
+        if let (Some(_), None | Some(0)) = (window, max_restarts) {
+            let problem = f.warning_at("no-effect", &["window"], "`window` has no effect without `max_restarts`");
+            f.error(problem.help("say how many restarts there may be in it: `max_restarts: …`"));
+        }
         Self {
+            policy,
             initial_delay: duration_or(f, "initial_delay", default.initial_delay),
             max_delay: duration_or(f, "max_delay", default.max_delay),
             backoff_factor: f.factor("backoff_factor").filter(|value| *value != 0.0).unwrap_or(default.backoff_factor),
             jitter: f.factor("jitter").filter(|value| *value != 0.0).unwrap_or(default.jitter),
-            max_attempts: f
-                .count("max_attempts", u32::MAX.into(), "lifecycle.restart.max_attempts cannot be negative")
-                .map_or(default.max_attempts, |attempts| attempts as u32),
+            max_attempts: max_attempts.unwrap_or(default.max_attempts),
+            max_restarts: max_restarts.unwrap_or(default.max_restarts),
+            window: window.unwrap_or(default.window),
         }
     }
 }
@@ -154,6 +188,10 @@ impl ServiceSecurity {
         let (actor_id, actor_meta) = f.nested("actor", |f| (f.text("id"), f.any("meta").cloned().unwrap_or_default()));
         Self { actor_id, actor_meta, groups: f.texts("groups"), policies: f.ids("policies") }
     }
+}
+
+fn number(f: &mut Fields<'_, '_>, name: &'static str, message: &str) -> Option<u32> {
+    f.count(name, u32::MAX.into(), message).and_then(|count| u32::try_from(count).ok())
 }
 
 /// Zero means default, as everywhere in this block.

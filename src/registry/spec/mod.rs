@@ -15,7 +15,7 @@ mod wasm;
 pub use env::{EnvStorageFile, EnvStorageRouter, EnvStorageStatic, EnvVariable};
 pub use fs::{DirectoryBase, FsDirectory};
 pub use host::{MailboxSpec, ProcessHost, TerminalHost};
-pub use lifecycle::{Lifecycle, RestartPolicy, ServiceSecurity, Startup};
+pub use lifecycle::{Lifecycle, Restart, RestartPolicy, ServiceSecurity, Startup};
 pub use limits::{LimitsSpec, Preempt};
 pub use lua::LuaSpec;
 pub use modules::{Dependency, Parameter, Requirement, Target};
@@ -66,7 +66,7 @@ pub enum Spec {
     FunctionWasm(WasmSpec),
     /// `function.wat`: a WebAssembly function in text form; not served yet.
     FunctionWat(WatSpec),
-    /// `process.service`: a supervised process; not served yet.
+    /// `process.service`: a supervised process.
     ProcessService(ProcessService),
     /// `ns.requirement`: a value that a module needs.
     Requirement(Requirement),

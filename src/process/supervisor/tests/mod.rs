@@ -1,0 +1,6 @@
+//! The supervisor: its decisions as a table, and with real hosts under a clock that the test moves.
+
+mod decisions;
+mod matrix;
+mod running;
+mod world;
