@@ -30,7 +30,6 @@ use Seen::{By, Later};
 
 const FUNCTIONS: Seen = Later("functions: `function.wasm`, `function.wat` and their pools");
 const LUA: Seen = Later("Lua");
-const SUPERVISION: Seen = Later("supervision: services start, stop and restart");
 const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
 
 /// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
@@ -56,7 +55,14 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("FsDirectory", "mode", By("the_owners_bits_gate_what_a_guest_does")),
     ("FsDirectory", "auto_init", By("a_missing_directory_is_made_when_that_is_wanted")),
     ("FsDirectory", "base", By("a_directory_of_a_module_starts_at_the_module")),
-    ("Lifecycle", "*", SUPERVISION),
+    ("Lifecycle", "auto_start", By("only_what_starts_by_itself_or_is_required_is_started")),
+    ("Lifecycle", "startup", By("what_is_required_refuses_the_start_and_what_is_optional_is_tried_again")),
+    ("Lifecycle", "requires", By("only_what_starts_by_itself_or_is_required_is_started")),
+    ("Lifecycle", "start_timeout", By("a_start_waits_for_room_as_long_as_its_timeout")),
+    ("Lifecycle", "stop_timeout", By("five_services_live_and_end_as_documented")),
+    ("Lifecycle", "stable_threshold", By("a_stable_run_begins_from_the_first_delay")),
+    ("Lifecycle", "restart", By("delays_grow_as_the_restart_block_says")),
+    ("Lifecycle", "security", By("broken_applications_are_told_what_is_wrong")),
     ("LimitsSpec", "max_execution", By("wall_time_is_limited_in_both_spellings")),
     ("LimitsSpec", "max_cpu", By("only_time_in_steps_is_cpu_time")),
     ("LimitsSpec", "max_step", By("a_slice_is_as_long_as_was_asked_for")),
@@ -85,16 +91,26 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("ProcessHost", "allow_preempt_none", By("only_a_host_that_allows_it_takes_a_guest_without_checks")),
     ("ProcessHost", "default_limits", By("entry_host_and_spawn_settle_a_limit_together")),
     ("ProcessHost", "limits", By("entry_host_and_spawn_settle_a_limit_together")),
-    ("ProcessHost", "lifecycle", SUPERVISION),
-    ("ProcessService", "*", SUPERVISION),
+    ("ProcessHost", "lifecycle", By("each_kind_of_host_has_its_time_to_stop")),
+    ("ProcessService", "process", By("five_services_live_and_end_as_documented")),
+    ("ProcessService", "host", By("five_services_live_and_end_as_documented")),
+    ("ProcessService", "input", By("a_stable_run_begins_from_the_first_delay")),
+    ("ProcessService", "lifecycle", By("five_services_live_and_end_as_documented")),
     ("Requirement", "default", By("a_dependency_gives_a_module_what_it_requires")),
     ("Requirement", "targets", By("a_dependency_gives_a_module_what_it_requires")),
-    ("RestartPolicy", "*", SUPERVISION),
+    ("RestartPolicy", "policy", By("a_policy_decides_which_ends_are_followed_by_a_start")),
+    ("RestartPolicy", "initial_delay", By("delays_grow_as_the_restart_block_says")),
+    ("RestartPolicy", "max_delay", By("delays_grow_as_the_restart_block_says")),
+    ("RestartPolicy", "backoff_factor", By("delays_grow_as_the_restart_block_says")),
+    ("RestartPolicy", "jitter", By("delays_grow_as_the_restart_block_says")),
+    ("RestartPolicy", "max_attempts", By("attempts_in_a_row_are_counted")),
+    ("RestartPolicy", "max_restarts", By("too_many_restarts_in_a_window_stop_the_runtime")),
+    ("RestartPolicy", "window", By("too_many_restarts_in_a_window_stop_the_runtime")),
     ("ServiceSecurity", "*", By("broken_applications_are_told_what_is_wrong")),
     ("Target", "entry", By("a_dependency_gives_a_module_what_it_requires")),
     ("Target", "path", By("a_dependency_gives_a_module_what_it_requires")),
     ("TerminalHost", "hide_logs", By("logs_stay_away_from_a_terminal_that_hides_them")),
-    ("TerminalHost", "lifecycle", SUPERVISION),
+    ("TerminalHost", "lifecycle", By("each_kind_of_host_has_its_time_to_stop")),
     ("WasiEnv", "id", By("variables_come_from_every_kind_of_storage")),
     ("WasiEnv", "name", By("variables_come_from_every_kind_of_storage")),
     ("WasiEnv", "required", By("a_required_variable_without_value_is_an_error")),
@@ -257,6 +273,7 @@ fn every_named_test_exists() {
         "limits",
         "mission",
         "preempt",
+        "services",
         "sockets",
     ];
     let tests: String = files.map(|name| source(&format!("tests/all/{name}.rs"))).concat();

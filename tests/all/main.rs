@@ -43,6 +43,9 @@ mod threads;
 /// Who is stuck in a call, and others who are not.
 mod yielding;
 
+/// Services: their starts, restarts and ends.
+mod services;
+
 /// The program's commands, streams and exit codes.
 mod cli;
 /// Broken and odd applications, with the whole of what is said of them.

@@ -324,7 +324,14 @@ impl Driver {
             }
             None => self.host(at).map(Host::terminate_all).unwrap_or_default(),
         };
-        self.shared.terminated.lock().extend(met);
+        let mut terminated = self.shared.terminated.lock();
+        for pid in met {
+            // A service whose host is out of time as well is met twice.
+            if !terminated.contains(&pid) {
+                terminated.push(pid);
+            }
+        }
+        drop(terminated);
         self.empty_host(at)
     }
 
