@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use wait::{WaitReason, Waits};
-pub(crate) use wait::{forget_waits, wait_for};
+pub(crate) use wait::{forget_waits, wait_for, waits_for_message};
 
 /// What one process may use. `None` is no limit.
 ///

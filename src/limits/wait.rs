@@ -175,6 +175,11 @@ pub(crate) fn forget_waits() {
     let _ = take();
 }
 
+/// Whether the step that this thread is in ends with a wait for what others send.
+pub(crate) fn waits_for_message() -> bool {
+    NOTED.get().0 & WaitReason::Message.bit() != 0
+}
+
 /// [`poll_fn`] that notes `reason` whenever there is no answer yet.
 pub(crate) fn wait_for<T>(
     reason: WaitReason,

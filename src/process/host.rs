@@ -222,7 +222,7 @@ impl Host {
             mailbox.drop_oldest(topic.clone());
         }
         let beginning = Beginning {
-            parent: start.parent.take(),
+            parent: start.starter.as_ref().map(|starter| starter.pid().clone()),
             traps_links: start.trap_links,
             watchers: std::mem::take(&mut start.watchers),
             subscribers: Arc::clone(manager.subscribers()),
@@ -436,7 +436,10 @@ impl Bond {
 
 /// The start of a process whose name somebody has: a word to that one instead.
 fn signal(owner: Arc<ProcessCell>, start: Start, bond: &Bond) -> Result<ProcessHandle, SpawnError> {
-    let told = bond.tie(&owner).and_then(|()| start.messages.into_iter().try_for_each(|message| owner.send(message)));
+    let allowed = start.starter.as_ref().map_or(Ok(()), |starter| starter.may_signal(&owner));
+    let told = allowed
+        .and_then(|()| bond.tie(&owner))
+        .and_then(|()| start.messages.into_iter().try_for_each(|message| owner.send(message)));
     told.map_err(|error| SpawnError::Signal { entry: start.entry, error: error.into() })?;
     start.watchers.into_iter().for_each(|watcher| owner.watch(watcher));
     Ok(ProcessHandle::new(owner))

@@ -12,7 +12,7 @@ use super::lifecycle::{Subscribers, Subscription};
 use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
-use super::{ArgumentError, Host, HostKind, Payload, Pid, ProcessHandle, Program, Snapshot, topology};
+use super::{ArgumentError, Host, HostKind, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, topology};
 use crate::registry::{EntryId, LimitsSpec};
 
 /// What is needed to start a process.
@@ -45,7 +45,7 @@ pub struct Start {
     /// What is in its mailbox before its first step.
     pub messages: Vec<Message>,
     /// The process that starts it.
-    pub(super) parent: Option<Pid>,
+    pub(super) starter: Option<Peers>,
     /// Who is told of the exit; in place before the first step, so that no exit can be missed.
     pub watchers: Vec<Box<dyn Watcher>>,
 }
@@ -64,7 +64,7 @@ impl Start {
             linked_with: None,
             trap_links: false,
             messages: Vec::new(),
-            parent: None,
+            starter: None,
             watchers: Vec::new(),
         }
     }

@@ -94,6 +94,11 @@ impl Peers {
         ))
     }
 
+    /// Whether a start may become a word to this process, which has the name already.
+    pub(super) fn may_signal(&self, cell: &ProcessCell) -> Result<(), SignalError> {
+        self.check(cell, Action::Send)
+    }
+
     fn forbidden(&self, action: &'static str, target: String, hint: &'static str) -> SignalError {
         SignalError::NotAllowed { from: self.own.pid.clone(), action, target, hint }
     }
@@ -104,6 +109,12 @@ impl Peers {
     /// It is neither.
     pub fn resolve(&self, text: &str) -> Result<Pid, SignalError> {
         self.manager()?.resolve(text)
+    }
+
+    /// The process that has this name.
+    #[must_use]
+    pub fn lookup(&self, name: &str) -> Option<Pid> {
+        self.manager.upgrade()?.lookup(name)
     }
 
     /// Starts a process, as a child of this one. Monitor, link and name of the start are in place before its first step.
@@ -125,7 +136,8 @@ impl Peers {
         if !is_own_host && !allows(&self.rules.hosts, &start.host) {
             return Err(not_allowed(&start.host, "list the host in `process: { hosts: [...] }` of its entry"));
         }
-        start.parent = Some(self.own.pid.clone());
+        start.messages.iter_mut().for_each(|message| message.from = Some(self.own.pid.clone()));
+        start.starter = Some(self.clone());
         manager.spawn(start).map(|handle| handle.pid().clone())
     }
 

@@ -83,7 +83,12 @@ pub fn add_to_linker<T: WasiView>(linker: &mut Linker<T>, listed: ProfileSet) ->
             #[cfg(not(feature = "http"))]
             Profile::Http => {}
             // Linked above, for core modules, by another room, or not served yet.
-            Profile::Io | Profile::Poll | Profile::Filesystem | Profile::Preview1 | Profile::Funcs => {}
+            Profile::Io
+            | Profile::Poll
+            | Profile::Filesystem
+            | Profile::Preview1
+            | Profile::Funcs
+            | Profile::Process => {}
         }
     }
     Ok(())

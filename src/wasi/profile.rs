@@ -36,11 +36,13 @@ pub enum Profile {
     Preview1,
     /// `funcs`: calls of functions of the registry.
     Funcs,
+    /// `wippy:process`: other processes, messages and events.
+    Process,
 }
 
 impl Profile {
     /// Every profile, in the order in which messages list them.
-    pub const ALL: [Profile; 10] = [
+    pub const ALL: [Profile; 11] = [
         Profile::Io,
         Profile::Poll,
         Profile::Clocks,
@@ -51,6 +53,7 @@ impl Profile {
         Profile::Http,
         Profile::Preview1,
         Profile::Funcs,
+        Profile::Process,
     ];
 
     /// Reads one item of an entry's `imports`: a profile's name, an alias or one of its interfaces. Case, surrounding
@@ -83,6 +86,7 @@ impl Profile {
             Profile::Http => "wasi:http",
             Profile::Preview1 => "wasi1",
             Profile::Funcs => "funcs",
+            Profile::Process => "wippy:process",
         }
     }
 
@@ -125,6 +129,7 @@ impl Profile {
             Profile::Http => &["wasi:http/types", "wasi:http/outgoing-handler"],
             Profile::Preview1 => &["wasi_snapshot_preview1"],
             Profile::Funcs => &["wippy:runtime/funcs"],
+            Profile::Process => &["wippy:process/types", "wippy:process/processes", "wippy:process/mailbox"],
         }
     }
 
@@ -265,6 +270,8 @@ mod tests {
             (":funcs", Profile::Funcs),
             ("myns:wasi1", Profile::Preview1),
             ("wippy:runtime/funcs@0.1.0", Profile::Funcs),
+            ("wippy:process", Profile::Process),
+            ("wippy:process/mailbox@0.1.0", Profile::Process),
         ] {
             assert_eq!(Profile::parse(text), Ok(profile), "{text}");
         }
@@ -278,7 +285,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "unknown import `acme:cart`, expected one of `wasi:io`, `wasi:poll`, `wasi:clocks`, `wasi:cli`, \
-             `wasi:filesystem`, `wasi:random`, `wasi:sockets`, `wasi:http`, `wasi1`, `funcs`"
+             `wasi:filesystem`, `wasi:random`, `wasi:sockets`, `wasi:http`, `wasi1`, `funcs`, `wippy:process`"
         );
         assert!(Profile::parse("").is_err());
         assert!(Profile::parse("@0.2.0").is_err());

@@ -11,6 +11,7 @@ use super::failure::Ended;
 use super::program::{Over, Program, Target};
 use super::state::State;
 use crate::limits::Usage;
+use crate::limits::waits_for_message;
 use crate::process::{Birth, Exit, Process, Progress, step};
 use crate::registry::Preempt;
 
@@ -53,6 +54,7 @@ impl Process for Fiber {
                 // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
                 // waits.
                 Poll::Pending if step::take_preempted() => return Progress::Preempted,
+                Poll::Pending if waits_for_message() => return Progress::Idle,
                 Poll::Pending => return Progress::Blocked,
             }
         }

@@ -407,6 +407,7 @@ fn link(
             limits: spec.limits.clone(),
             preempt: spec.preempt,
             profiles,
+            peers: Arc::new(spec.peers.clone()),
             surroundings,
         };
         Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>

@@ -12,6 +12,7 @@ use super::exports::{INITIALIZE, START};
 use super::failure::{Phase, after_refusal, exit_of, transfer_max};
 use super::fiber::{self, Fiber};
 use super::footprint::Needs;
+use super::host::Own;
 use super::memory::Memory;
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
@@ -21,9 +22,10 @@ use crate::process::{
     self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, Stdio,
 };
 use crate::reactor::Reactor;
-use crate::registry::{EntryId, LimitsSpec, Preempt, WasiEnv};
+use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
 use crate::wasi::{
-    GuestExit, Lines, Mount, NetworkPolicy, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig, WasiState,
+    GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig,
+    WasiState,
 };
 
 /// What a process of this entry calls.
@@ -59,6 +61,8 @@ pub(super) struct Program {
     pub(super) limits: LimitsSpec,
     pub(super) preempt: Preempt,
     pub(super) profiles: ProfileSet,
+    /// What its processes may do with others.
+    pub(super) peers: Arc<PeerRules>,
     pub(super) surroundings: Surroundings,
 }
 
@@ -118,10 +122,11 @@ impl Program {
             Err(failure) => return Over::at_once(Exit::Failed(failure)),
         };
         let clock = birth.reactor.clock().clone();
+        let own = Own::new(birth.entry, birth.inbox, birth.peers, Arc::clone(&birth.reactor));
         let wasi = WasiState::new(config, birth.reactor);
         let usage = birth.usage;
         let memory = Memory::new(Arc::clone(&usage), birth.ceiling, self.needs.large_tables());
-        let mut store = Store::new(target.engine(), State::new(wasi, memory, clock));
+        let mut store = Store::new(target.engine(), State::new(wasi, memory, clock, own));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(transfer_max(&usage));
         if let Some(fuel) = usage.limits().max_fuel
@@ -237,7 +242,7 @@ impl Program {
             ..WasiConfig::default()
         };
         #[cfg(feature = "http")]
-        if self.profiles.contains(crate::wasi::Profile::Http) {
+        if self.profiles.contains(Profile::Http) {
             config.http = Some(self.surroundings.shared.http.of(birth));
         }
         match birth.stdio {
@@ -357,6 +362,14 @@ impl process::Program for Startable {
 
     fn footprint(&self, limits: &Limits) -> Footprint {
         self.0.needs.footprint(EngineClass::of(self.0.binary, limits, self.0.preempt))
+    }
+
+    fn receives(&self) -> bool {
+        self.0.profiles.contains(Profile::Process)
+    }
+
+    fn peer_rules(&self) -> Arc<PeerRules> {
+        Arc::clone(&self.0.peers)
     }
 
     fn is_preemptible(&self) -> bool {

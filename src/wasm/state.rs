@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::host::Own;
 use super::memory::Memory;
 use crate::limits::Usage;
 use crate::reactor::Clock;
@@ -15,12 +16,14 @@ pub(super) struct State {
     pub(super) usage: Arc<Usage>,
     /// The clock its time is read on.
     pub(super) clock: Clock,
+    /// The process among others.
+    pub(super) own: Own,
 }
 
 impl State {
-    pub(super) fn new(wasi: WasiState, memory: Memory, clock: Clock) -> Self {
+    pub(super) fn new(wasi: WasiState, memory: Memory, clock: Clock, own: Own) -> Self {
         let usage = Arc::clone(memory.usage());
-        Self { wasi, memory, usage, clock }
+        Self { wasi, memory, usage, clock, own }
     }
 }
 

@@ -49,6 +49,10 @@ const TESTED: &[(&str, &[&str])] = &[
     ("semver-0-2-0", &["an_older_and_a_newer_0_2_draw_from_the_same_source"]),
     ("semver-0-2-12", &["an_older_and_a_newer_0_2_draw_from_the_same_source"]),
     ("sleeper", &["sleepers_wake_on_the_nanosecond"]),
+    (
+        "society",
+        &["a_token_goes_round", "a_chain_of_links_ends_with_its_last", "a_name_is_as_good_as_a_pid_until_its_end"],
+    ),
     ("spinner", &["a_counted_loop_ends_and_an_endless_one_is_ended"]),
     ("spinner-component", &["a_counted_loop_ends_and_an_endless_one_is_ended"]),
     ("startfn", &["an_exit_of_the_start_function_is_no_end"]),
@@ -73,6 +77,7 @@ fn every_guest_has_a_test() {
         include_str!("http.rs"),
         include_str!("probe.rs"),
         include_str!("probe/terminals.rs"),
+        include_str!("society.rs"),
         include_str!("sockets.rs"),
         include_str!("yielding.rs")
     );

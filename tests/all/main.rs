@@ -36,6 +36,8 @@ mod preempt;
 mod probe;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
+/// Guests among processes.
+mod society;
 /// TCP, UDP, names and rules of the network.
 mod sockets;
 /// Which threads a running program has.

@@ -25,16 +25,17 @@ pub(super) fn short_name(name: &str) -> String {
     }
 }
 
-/// The package of a dependency whose definitions the host functions are made of, and their folder in it.
-const DEFINITIONS: [(&str, &str); 2] = [("wasmtime-wasi", "src/p2/wit"), ("wasmtime-wasi-http", "wit")];
+/// The packages whose definitions the host functions are made of, our own among them, and their folders in them.
+const DEFINITIONS: [(&str, &str); 3] =
+    [("wasmtime-wasi", "src/p2/wit"), ("wasmtime-wasi-http", "wit"), ("wippy", "src/wasm/host/wit")];
 const PREVIEW1_DEFINITION: (&str, &str) = ("wasmtime-wasi", "witx/p1/wasi_snapshot_preview1.witx");
 
-/// Interfaces of Wippy, which no crate defines, and the source that links them.
+/// Interfaces that no file defines, and the source that links them.
 const OWN: [(&str, &str); 1] = [("wippy:runtime/funcs", include_str!("../../../src/wasm/host/funcs.rs"))];
 
 /// The definitions of every interface that a profile brings.
 pub(super) struct Definitions {
-    /// What is served. An interface that no crate defines is missing.
+    /// What is served. An interface that nothing defines is missing.
     pub(super) functions: Functions,
     /// The functions that nobody who only calls them can call: they take a resource that no function gives.
     pub(super) unreachable: Functions,

@@ -50,6 +50,41 @@ const REFUSED: &str = "probe::preview_1_draws_yields_and_refuses_signals_and_soc
 
 pub(super) const COVERED: &[Covered] = &[
     row("wippy:runtime/funcs", "funcs", FUNCTIONS, "call-bytes call-string"),
+    row("wippy:process/processes", "society", "society::a_guest_knows_who_it_is_and_who_started_it", "self spawn"),
+    row(
+        "wippy:process/processes",
+        "society",
+        "society::ends_are_told_with_all_that_is_known_of_them",
+        "monitor spawn-monitored terminate unmonitor",
+    ),
+    row(
+        "wippy:process/processes",
+        "society",
+        "society::links_end_together_unless_they_are_trapped_or_undone",
+        "link spawn-linked unlink",
+    ),
+    row(
+        "wippy:process/processes",
+        "society",
+        "society::a_name_is_as_good_as_a_pid_until_its_end",
+        "lookup register send unregister",
+    ),
+    row("wippy:process/processes", "society", "society::a_flood_waits_for_room_and_loses_nothing", "send-wait"),
+    row("wippy:process/processes", "society", "society::a_cancel_is_a_word_to_those_who_listen_and_an_end_to_others", "cancel"),
+    row("wippy:process/mailbox", "society", "society::a_wait_ends_with_its_timeout_and_not_before", "next next-event receive"),
+    row(
+        "wippy:process/mailbox",
+        "society",
+        "society::a_mailbox_is_polled_beside_a_timer",
+        "subscribe-events subscribe-messages subscribe-signals",
+    ),
+    row("wippy:process/mailbox", "society", "society::links_end_together_unless_they_are_trapped_or_undone", "trap-links"),
+    row(
+        "wippy:process/mailbox",
+        "society",
+        "society::rules::bounds_of_a_mailbox_refuse_what_they_do_not_take_and_lose_nothing",
+        "drop-oldest",
+    ),
     row("wasi:io/error", "probe", STREAMS, "error: to-debug-string"),
     row("wasi:io/poll", "probe", STREAMS, "poll pollable: block ready"),
     row("wasi:io/poll", "sleeper", "guests::sleepers_wake_on_the_nanosecond", "poll pollable: block"),
