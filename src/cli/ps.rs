@@ -9,7 +9,8 @@ use super::exit::SUCCESS;
 use super::peers::{Seen, look_once};
 use super::report::{BOLD, CommandError, RESET, Terminal};
 use super::watch;
-use crate::control::ProcessInfo;
+use crate::control::{ProcessInfo, RuntimeInfo};
+use crate::registry::render::one_line;
 
 pub(super) fn run(args: &PsArgs, terminal: Terminal) -> Result<u8, CommandError> {
     if args.watch {
@@ -38,47 +39,69 @@ pub(super) fn as_json(seen: &[Seen]) -> Value {
     Value::Array(all)
 }
 
-/// The columns behind that of the runtime, and whether they are numbers.
-const COLUMNS: [(&str, bool); 9] = [
-    ("PID", false),
-    ("ENTRY", false),
-    ("STATE", false),
-    ("WAIT", false),
-    ("STEPS", true),
-    ("CPU", true),
-    ("MEMORY", true),
-    ("MAILBOX", true),
-    ("UPTIME", true),
+/// A column of the table.
+struct Column {
+    name: &'static str,
+    is_number: bool,
+    cell: fn(&RuntimeInfo, &ProcessInfo) -> String,
+}
+
+const fn text(name: &'static str, cell: fn(&RuntimeInfo, &ProcessInfo) -> String) -> Column {
+    Column { name, is_number: false, cell }
+}
+
+const fn number(name: &'static str, cell: fn(&RuntimeInfo, &ProcessInfo) -> String) -> Column {
+    Column { name, is_number: true, cell }
+}
+
+/// Where there are several runtimes.
+const RUNTIME: Column = text("RUNTIME", |runtime, _| runtime.id.clone());
+
+/// Where somebody has a name. Guests choose them, and must not write control sequences to a terminal.
+const NAME: Column = text("NAME", |_, process| or_none(&one_line(&process.names.join(","))));
+
+const COLUMNS: [Column; 9] = [
+    text("PID", |_, process| process.pid.clone()),
+    text("ENTRY", |_, process| process.entry.clone()),
+    text("STATE", |_, process| process.state.clone()),
+    text("WAIT", |_, process| or_none(&process.wait.join(","))),
+    number("STEPS", |_, process| process.steps.to_string()),
+    number("CPU", |_, process| time(process.cpu_ns)),
+    number("MEMORY", |_, process| bytes(process.memory)),
+    number("MAILBOX", |_, process| process.mailbox.map_or("-".to_owned(), |messages| messages.to_string())),
+    number("UPTIME", |_, process| time(process.uptime_ns)),
 ];
 
-/// The table, its heading first. Which runtime it is, is said where there are several.
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+/// The table, its heading first.
 pub(super) fn as_lines(seen: &[Seen], colors: bool) -> Vec<String> {
-    let several = seen.len() > 1;
-    let mut columns = COLUMNS.to_vec();
-    if several {
-        columns.insert(0, ("RUNTIME", false));
+    let has_names = seen.iter().flat_map(|seen| &seen.processes).any(|process| !process.names.is_empty());
+    let mut columns: Vec<&Column> = COLUMNS.iter().collect();
+    if has_names {
+        columns.insert(2, &NAME);
     }
-    let mut rows = vec![columns.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>()];
+    if seen.len() > 1 {
+        columns.insert(0, &RUNTIME);
+    }
+    let mut rows = vec![columns.iter().map(|column| column.name.to_owned()).collect::<Vec<_>>()];
     for Seen { runtime, processes, .. } in seen {
-        for process in processes {
-            rows.push(several.then(|| runtime.id.clone()).into_iter().chain(cells(process)).collect());
-        }
+        rows.extend(
+            processes.iter().map(|process| columns.iter().map(|column| (column.cell)(runtime, process)).collect()),
+        );
     }
     let width = |text: &str| text.chars().count();
     let widths: Vec<_> =
         (0..columns.len()).map(|at| rows.iter().map(|row| width(&row[at])).max().unwrap_or(0)).collect();
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows {
-        let mut line = String::new();
-        for (at, (cell, (_, is_number))) in row.iter().zip(&columns).enumerate() {
-            let gap = " ".repeat(widths[at] - width(cell));
-            let (before, behind) = if *is_number { (gap.as_str(), "") } else { ("", gap.as_str()) };
-            line.push_str(if at > 0 { "  " } else { "" });
-            line.push_str(before);
-            line.push_str(cell);
-            line.push_str(behind);
-        }
-        lines.push(line.trim_end().to_owned());
+        let cells = row.iter().zip(&columns).zip(&widths).map(|((cell, column), widest)| {
+            let gap = " ".repeat(widest - width(cell));
+            if column.is_number { format!("{gap}{cell}") } else { format!("{cell}{gap}") }
+        });
+        lines.push(cells.collect::<Vec<_>>().join("  ").trim_end().to_owned());
     }
     if colors && let Some(heading) = lines.first_mut() {
         *heading = format!("{BOLD}{heading}{RESET}");
@@ -86,23 +109,9 @@ pub(super) fn as_lines(seen: &[Seen], colors: bool) -> Vec<String> {
     lines
 }
 
-fn cells(process: &ProcessInfo) -> [String; COLUMNS.len()] {
-    let wait = if process.wait.is_empty() { "-".to_owned() } else { process.wait.join(",") };
-    [
-        process.pid.clone(),
-        process.entry.clone(),
-        process.state.clone(),
-        wait,
-        process.steps.to_string(),
-        time(Duration::from_nanos(process.cpu_ns)),
-        bytes(process.memory),
-        process.mailbox.map_or("-".to_owned(), |messages| messages.to_string()),
-        time(Duration::from_nanos(process.uptime_ns)),
-    ]
-}
-
 /// A time in the two units that say most: `12ms`, `1.2s`, `3m02s`, `2h05m`, `3d04h`.
-fn time(time: Duration) -> String {
+fn time(nanos: u64) -> String {
+    let time = Duration::from_nanos(nanos);
     let seconds = time.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -149,7 +158,7 @@ pub(super) mod tests {
 
     pub(in crate::cli) fn process(number: u64, entry: &str, wait: &[&str]) -> Value {
         json!({
-            "pid": format!("{{app:host|{number:#07x}}}"), "entry": entry, "state": "blocked", "wait": wait, "steps": 7,
+            "pid": format!("{{app:host|{number:#07x}}}"), "entry": entry, "names": [], "state": "blocked", "wait": wait, "steps": 7,
             "preemptions": 0, "cpu_ns": 1_250_000_000u64, "memory": 1_500_000, "memory_peak": 2_000_000, "mailbox": null,
             "uptime_ns": 182_000_000_000u64,
         })
@@ -169,6 +178,20 @@ PID                 ENTRY        STATE    WAIT            STEPS   CPU  MEMORY  M
         assert_eq!(lines.len(), 3);
         assert!(lines[0].starts_with("\x1b[1mRUNTIME  PID") && lines[0].ends_with("UPTIME\x1b[0m"), "{}", lines[0]);
         assert!(lines[1].starts_with("7-1      {app") && lines[2].starts_with("12-1     {app"), "{lines:?}");
+    }
+
+    #[test]
+    fn names_have_a_column_where_somebody_has_one_and_write_no_control_sequences() {
+        let mut named = process(1, "app:s", &[]);
+        named["names"] = json!(["web", "\x1b[31mred"]);
+        let lines = as_lines(&[seen(7, &[named, process(2, "app:t", &[])])], false);
+        let before_the_state = |line: &String| line[..39].trim_end().to_owned();
+        let expected = [
+            "PID                 ENTRY  NAME",
+            "{app:host|0x00001}  app:s  web, [31mred",
+            "{app:host|0x00002}  app:t  -",
+        ];
+        assert_eq!(lines.iter().map(before_the_state).collect::<Vec<_>>(), expected);
     }
 
     #[test]
@@ -192,7 +215,7 @@ PID                 ENTRY        STATE    WAIT            STEPS   CPU  MEMORY  M
             (7_500_000, "2h05m"),
             (273_600_000, "3d04h"),
         ] {
-            assert_eq!(time(Duration::from_millis(millis)), expected);
+            assert_eq!(time(millis * 1_000_000), expected);
         }
     }
 

@@ -57,6 +57,9 @@ pub struct ProcessInfo {
     pub pid: String,
     /// The entry it was made from.
     pub entry: String,
+    /// The names it was given.
+    #[serde(default)]
+    pub names: Vec<String>,
     /// `ready`, `running`, `blocked`, `idle` or `complete`.
     pub state: String,
     /// What it waits for, by the names of [`WaitReason`](crate::limits::WaitReason); several for one who polls, none for one
@@ -84,6 +87,7 @@ impl From<Snapshot> for ProcessInfo {
         Self {
             pid: process.pid.to_string(),
             entry: process.entry.to_string(),
+            names: process.names,
             state: state_name(process.state).to_owned(),
             wait: process.waits.iter().map(|reason| reason.name().to_owned()).collect(),
             steps: process.steps,

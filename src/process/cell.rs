@@ -298,6 +298,7 @@ impl ProcessCell {
         Snapshot {
             pid: self.pid.clone(),
             entry: self.entry.clone(),
+            names: self.ties.lock().names(),
             state,
             waits: match state {
                 TaskState::Blocked | TaskState::Idle => usage.waits(),

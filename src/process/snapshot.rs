@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub pid: Pid,
     /// The entry it was made from.
     pub entry: EntryId,
+    /// The names it was given; at most [`NAMES_MAX`](super::NAMES_MAX).
+    pub names: Vec<String>,
     /// What its task is doing.
     pub state: TaskState,
     /// What it waits for; nothing when it does not wait, or when nobody has said.

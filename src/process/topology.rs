@@ -43,6 +43,12 @@ impl Ties {
         self.bonds.get_or_insert_default()
     }
 
+    /// The names that the process has, in the order in which it got them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let names = self.bonds.iter().flat_map(|bonds| &bonds.names);
+        names.map(|(_, name)| name.to_string()).collect()
+    }
+
     fn watched(&self) -> usize {
         self.bonds.as_ref().map_or(0, |bonds| bonds.monitors.len() + bonds.links.len())
     }

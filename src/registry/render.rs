@@ -127,8 +127,8 @@ fn put(out: &mut String, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{line}");
 }
 
-/// File contents must not write control sequences to a terminal.
-fn one_line(text: &str) -> String {
+/// A text without line ends and control sequences: what others have written must not command a terminal.
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 

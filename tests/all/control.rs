@@ -4,12 +4,16 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wippy::Runtime;
 use wippy::control::{Folders, Server};
-use wippy::process::{Exit, Payload, ProcessHandle, Start};
+use wippy::limits::WaitReason;
+use wippy::process::{
+    ArgumentError, Birth, Exit, Inbox, Message, Payload, Process, ProcessHandle, Program, Progress, ResultStyle, Start,
+};
+use wippy::registry::EntryId;
 
 use super::support::{Running, Said, assert_said, fixture, run, wippy};
 use super::yielding::stage::{PATIENCE, until};
@@ -52,7 +56,7 @@ impl Session {
     fn process(&self, entry: &str, state: &str, waits: &[&str]) -> Value {
         let mut found = None;
         until(&format!("`{entry}` is {state} and waits for {waits:?}"), || {
-            let does = |process: &&Value| process["state"] == state && process["wait"] == serde_json::json!(waits);
+            let does = |process: &&Value| process["state"] == state && process["wait"] == json!(waits);
             found = self.processes().iter().filter(|process| process["entry"] == entry).find(does).cloned();
             found.is_some()
         });
@@ -168,16 +172,24 @@ fn a_program_without_a_socket_runs_all_the_same() {
 /// A runtime of this program, and programs that look at it.
 struct House {
     session: Session,
-    runtime: Arc<Runtime>,
+    runtime: Runtime,
     server: Server,
 }
 
 impl House {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With native programs beside those of the application `watched`, and whether they read their messages.
+    fn with(programs: &[(&str, bool)]) -> Self {
         let session = Session::new();
-        let runtime = Runtime::builder().load(fixture("apps/watched")).build().expect("a sound application");
+        let builder = programs.iter().fold(Runtime::builder(), |builder, (id, reads)| {
+            builder.program(Correspondent { id: id.parse().expect("an ID"), reads: *reads })
+        });
+        let runtime = builder.load(fixture("apps/watched")).build().expect("a sound application");
         let server = runtime.serve_control(&Folders::only(session.0.path().join("wippy"))).expect("a socket");
-        Self { session, runtime: Arc::new(runtime), server }
+        Self { session, runtime, server }
     }
 
     fn spawn(&self, entry: &str, input: Vec<Payload>) -> ProcessHandle {
@@ -219,6 +231,83 @@ fn processes_of_one_runtime_are_in_the_order_of_their_numbers_and_found_by_them(
     assert_eq!(all[2].wait_timeout(PATIENCE), Some(cancelled));
 }
 
+/// A native process that waits for a message, and one that waits for something else and leaves its messages alone.
+struct Correspondent {
+    id: EntryId,
+    reads: bool,
+}
+
+impl Program for Correspondent {
+    fn entry(&self) -> &EntryId {
+        &self.id
+    }
+
+    fn check(&self, _: &[Payload]) -> Result<(), ArgumentError> {
+        Ok(())
+    }
+
+    fn read_arguments(&self, _: &[String]) -> Result<Vec<Payload>, ArgumentError> {
+        Ok(Vec::new())
+    }
+
+    fn receives(&self) -> bool {
+        true
+    }
+
+    fn create(&self, birth: Birth) -> Box<dyn Process> {
+        Box::new(Waiting { inbox: birth.inbox, reads: self.reads })
+    }
+
+    fn result_style(&self) -> ResultStyle {
+        ResultStyle::Value
+    }
+}
+
+struct Waiting {
+    inbox: Inbox,
+    reads: bool,
+}
+
+impl Process for Waiting {
+    fn step(&mut self, context: &mut Context<'_>) -> Progress {
+        if !self.reads {
+            WaitReason::Room.note();
+            return Progress::Blocked;
+        }
+        match self.inbox.poll_signal(context) {
+            Poll::Pending => Progress::Idle,
+            Poll::Ready(_) => Progress::Exit(Exit::Returned(Payload::Nil)),
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_messages_is_seen_with_its_mailbox_and_its_names() {
+    let house = House::with(&[("native:reader", true), ("native:writer", false)]);
+    let processes = ["native:reader", "native:writer"].map(|entry| {
+        let start = Start::new(entry.parse().expect("an ID"), "watched:processes".parse().expect("an ID"));
+        house.runtime.manager().spawn(start).expect("a process")
+    });
+    let manager = house.runtime.manager();
+    for name in ["desk", "\u{1b}[2Jclear"] {
+        manager.register(name, processes[0].pid()).expect("a free name");
+    }
+    for _ in 0..3 {
+        let message = Message::new("add".parse().expect("a topic"), [7]);
+        manager.send(processes[1].pid(), message).expect("room");
+    }
+    let session = &house.session;
+    let reading = session.process("native:reader", "idle", &["message"]);
+    assert_eq!((&reading["mailbox"], &reading["names"]), (&json!(0), &json!(["desk", "\u{1b}[2Jclear"])));
+    let other = session.process("native:writer", "blocked", &["room"]);
+    assert_eq!((&other["mailbox"], &other["names"]), (&json!(3), &json!([])));
+    let said = session.said(&["ps"]);
+    assert!(said.stdout.contains("  desk, [2Jclear  idle") && !said.stdout.contains('\u{1b}'), "{}", said.stdout);
+    // A cancel is an event for who reads them.
+    assert_said(&session.said(&["cancel", "0x1"]), 0, "", "");
+    assert_eq!(processes[0].wait_timeout(PATIENCE), Some(Exit::Returned(Payload::Nil)));
+}
+
 #[test]
 fn a_program_watches_line_by_line_until_nobody_reads() {
     let house = House::new();
@@ -227,7 +316,7 @@ fn a_program_watches_line_by_line_until_nobody_reads() {
     let output = watch.child().stdout.take().expect("a pipe");
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(output)).map(|line| line.expect("text"));
     let mut next = || serde_json::from_str::<Vec<Value>>(&lines.next().expect("a line")).expect("an array");
-    while next().first().is_none_or(|process| process["wait"] != serde_json::json!(["timer"])) {}
+    while next().first().is_none_or(|process| process["wait"] != json!(["timer"])) {}
     sleeper.terminate();
     while !next().is_empty() {}
     drop(house.runtime);
