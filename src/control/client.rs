@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use rustix::process::{Pid as ProgramId, test_kill_process};
 
 use super::folder::check;
 use super::line::Line;
@@ -91,7 +90,7 @@ impl Peer {
     /// The runtime and its living processes, by the numbers of their pids.
     ///
     /// # Errors
-    /// [`ControlError::Gone`] when its program has ended; its socket is removed then. What else can go wrong is in the other
+    /// [`ControlError::Gone`] when it has ended; its socket is removed then. What else can go wrong is in the other
     /// cases.
     pub fn processes(&self) -> Result<(RuntimeInfo, Vec<ProcessInfo>), ControlError> {
         let answer = self.ask(&Request::Processes)?;
@@ -163,19 +162,11 @@ impl Peer {
             Ok(()) => Ok(fd.into()),
             Err(Errno::NOENT) => Err(ControlError::Gone),
             Err(Errno::CONNREFUSED) => {
-                self.remove_stale();
+                // It listened before it had its name. Another client may have been quicker.
+                let _ = std::fs::remove_file(&self.socket);
                 Err(ControlError::Gone)
             }
             Err(errno) => Err(failed(errno)),
-        }
-    }
-
-    /// Removes the socket of a program that is no more. One that is there may be about to listen.
-    fn remove_stale(&self) {
-        let program = i32::try_from(self.program()).ok().and_then(ProgramId::from_raw);
-        if program.is_some_and(|program| test_kill_process(program) == Err(Errno::SRCH)) {
-            // Another program may have been quicker.
-            let _ = std::fs::remove_file(&self.socket);
         }
     }
 }

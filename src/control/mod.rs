@@ -14,7 +14,8 @@
 //! - No worker ever waits for a client: the server has one thread, and one client at a time.
 //! - A client can't hold the server: [`SERVE_TIME`] is all it gets, [`REQUEST_BYTES_MAX`] all it may say,
 //!   [`CLIENTS_WAITING_MAX`] wait in line, and the end of the server waits for none of them.
-//! - A socket whose program has ended is removed by whoever finds it.
+//! - A socket listens before it has the name by which it is found, so one that refuses is of a runtime that has ended: whoever
+//!   finds it removes it.
 
 mod client;
 mod error;

@@ -111,28 +111,46 @@ struct Bound {
 }
 
 /// A listening socket under the first free name.
+///
+/// It listens before it has that name: one by which nobody answers is that of a runtime that has ended, and whoever finds it
+/// may remove it.
 fn bind(folder: &Path) -> Result<Bound, ControlError> {
-    let failed = |errno: Errno| ControlError::path(folder, errno);
     for number in 1..=SOCKETS_MAX {
         let id = format!("{}-{number}", std::process::id());
-        let socket = folder.join(format!("{id}.sock"));
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
-        // Before it has a name: the file is made with these bits, so there is no moment in which it has others.
-        rustix::fs::fchmod(&fd, SOCKET_MODE).map_err(failed)?;
-        let address = SocketAddrUnix::new(&socket).map_err(|errno| ControlError::path(&socket, errno))?;
-        match rustix::net::bind(&fd, &address) {
-            Ok(()) => {}
-            Err(Errno::ADDRINUSE) => continue,
-            Err(errno) => return Err(ControlError::path(&socket, errno)),
+        let [starting, socket] = ["new", "sock"].map(|ending| folder.join(format!("{id}.{ending}")));
+        let Some(listener) = listen(&starting)? else { continue };
+        // Unlike a change of the name, this replaces nobody.
+        let named = std::fs::hard_link(&starting, &socket);
+        let _ = std::fs::remove_file(&starting);
+        match named {
+            Ok(()) => return Ok(Bound { listener, socket, id }),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(ControlError::path(socket, error)),
         }
-        if let Err(errno) = rustix::net::listen(&fd, CLIENTS_WAITING_MAX) {
-            let _ = std::fs::remove_file(&socket);
-            return Err(ControlError::path(&socket, errno));
-        }
-        return Ok(Bound { listener: fd.into(), socket, id });
     }
     Err(ControlError::TooMany { path: folder.to_owned() })
+}
+
+/// A listening socket under this name, if it is free.
+fn listen(path: &Path) -> Result<Option<UnixListener>, ControlError> {
+    let failed = |errno: Errno| ControlError::path(path, errno);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
+    // Before it has a name: the file is made with these bits, so there is no moment in which it has others.
+    rustix::fs::fchmod(&fd, SOCKET_MODE).map_err(failed)?;
+    let address = SocketAddrUnix::new(path).map_err(failed)?;
+    match rustix::net::bind(&fd, &address) {
+        Ok(()) => {}
+        Err(Errno::ADDRINUSE) => return Ok(None),
+        Err(errno) => return Err(failed(errno)),
+    }
+    match rustix::net::listen(&fd, CLIENTS_WAITING_MAX) {
+        Ok(()) => Ok(Some(fd.into())),
+        Err(errno) => {
+            let _ = std::fs::remove_file(path);
+            Err(failed(errno))
+        }
+    }
 }
 
 /// The user at the other end is the one who runs this program.

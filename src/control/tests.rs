@@ -162,27 +162,44 @@ fn a_runtime_that_is_gone_says_so_while_its_server_is_there() {
 }
 
 #[test]
-fn the_socket_of_a_program_that_has_ended_is_removed() {
+fn a_socket_by_which_nobody_answers_is_removed() {
     let house = House::new();
-    let mut program = Command::new("true").spawn().unwrap();
-    let ended = program.id();
-    program.wait().unwrap();
-    let stale = |name: String| {
+    let stale = |name: &str| {
         let path = house.folder.join(name);
         drop(UnixListener::bind(&path).unwrap());
         path
     };
-    let dead = stale(format!("{ended}-1.sock"));
-    // Its program lives: it may be about to listen.
-    let starting = stale(format!("{}-9.sock", std::process::id()));
-    let strangers: Vec<_> = ["x-1.sock", "12.sock", "12-1", "12-1.sock.old"].map(|name| stale(name.into())).into();
+    // Of a program that has ended, and of one whose number this one has got.
+    let left = [stale("1-1.sock"), stale(&format!("{}-9.sock", std::process::id()))];
+    let strangers = ["x-1.sock", "12.sock", "12-1", "12-1.new", "12-1.sock.old"].map(stale);
     assert_eq!(house.peers().len(), 3);
     for peer in house.peers() {
         let gone = matches!(peer.processes(), Err(ControlError::Gone));
         assert_eq!(gone, peer.id() != house.server.as_ref().unwrap().id(), "{}", peer.id());
     }
-    assert!(!dead.exists() && starting.exists());
-    assert!(strangers.iter().all(|path| path.exists()), "what is none of ours is left alone");
+    assert_eq!(house.peers().len(), 1);
+    assert!(left.iter().all(|path| !path.exists()));
+    assert!(strangers.iter().all(|path| path.exists()), "what is no runtime's name is left alone");
+}
+
+#[test]
+fn a_name_that_is_taken_is_left_to_whoever_has_it() {
+    let house = House::new();
+    let id = |number: u32| format!("{}-{number}", std::process::id());
+    // One is about to listen, one has ended and was not found yet.
+    drop(UnixListener::bind(house.folder.join(format!("{}.new", id(2)))).unwrap());
+    drop(UnixListener::bind(house.folder.join(format!("{}.sock", id(3)))).unwrap());
+    let manager = Arc::downgrade(house.manager.as_ref().unwrap());
+    let next = Server::start(manager, Path::new(""), &Folders::only(&house.folder)).unwrap();
+    assert_eq!(next.id(), id(4));
+    let mut names: Vec<_> = std::fs::read_dir(&house.folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected =
+        [format!("{}.sock", id(1)), format!("{}.new", id(2)), format!("{}.sock", id(3)), format!("{}.sock", id(4))];
+    assert_eq!(names, expected);
 }
 
 /// A runtime that gives this answer, whatever it is asked.
