@@ -36,7 +36,7 @@
 //! | [`scheduler`] | tasks on workers; knows no I/O and no wasm | – |
 //! | [`reactor`] | readiness, timers and blocking calls, turned into wake-ups | `scheduler` (the driver trait) |
 //! | [`volume`], [`mod@env`] | directories and variables of an application | `registry`, `reactor` |
-//! | [`process`] | pids, exits, hosts, handles; knows no language | `scheduler`, `reactor`, `registry` |
+//! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |

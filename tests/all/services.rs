@@ -473,3 +473,17 @@ fn a_command_runs_beside_services_which_end_with_it() {
     let order = ["`app:one` runs as", "started pid={app:terminal|0x00002}", "`app:one` stopped"];
     assert!(order.map(|text| said.stderr.find(text).expect(text)).is_sorted(), "{}", said.stderr);
 }
+
+#[test]
+fn a_signal_ends_a_start_that_waits() {
+    let app = guest_app(&format!(
+        "{GUESTS}- {{ name: small, kind: process.host, host: {{ max_processes: 1 }} }}\n{}{}",
+        service("one", "wait", "auto_start: true").replace("host: processes", "host: small"),
+        service("two", "wait", "auto_start: true, start_timeout: 1h").replace("host: processes", "host: small"),
+    ));
+    for (words, code) in [(&["run"][..], 0), (&["-v", "run", "-x", "app:wait", "1", "0"], 143)] {
+        let (log, said) = run_until(app.path(), words, "waits for room", &["TERM"]);
+        assert_said(&said, code, "", "");
+        assert!(log.contains("`app:one` stopped") && !log.contains("`app:two` runs"), "{log}");
+    }
+}

@@ -11,7 +11,7 @@ use crate::reactor::Instant;
 use crate::registry::{EntryId, Lifecycle, PlannedService};
 
 /// How long a service that was ended by force may take until it is given up.
-const FORCED_END_WAIT: Duration = Duration::from_secs(5);
+pub(super) const FORCED_END_WAIT: Duration = Duration::from_secs(5);
 
 /// What is to be done, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,11 +160,18 @@ impl Core {
                     self.fail_start(at, reason, now);
                 }
                 Phase::Stopping { .. } => self.force(at, now),
-                Phase::Forced { .. } => {
-                    self.units[at].phase = Phase::LeftBehind;
-                    self.tell(at, now, ServiceChange::LeftBehind);
-                }
+                Phase::Forced { .. } => self.leave_behind(at, now),
                 Phase::Rest | Phase::Waiting | Phase::Running { .. } | Phase::LeftBehind => {}
+            }
+        }
+        self.go_on(now)
+    }
+
+    /// Nobody waits for those any longer whom force has not ended.
+    pub(super) fn abandon(&mut self, now: Instant) -> Vec<Effect> {
+        for at in 0..self.units.len() {
+            if matches!(self.units[at].phase, Phase::Forced { .. }) {
+                self.leave_behind(at, now);
             }
         }
         self.go_on(now)
@@ -230,12 +237,17 @@ impl Core {
     fn start_what_can(&mut self, now: Instant) {
         // Units stand behind what they require, so one pass reaches everybody: who is lost loses those behind it.
         for at in 0..self.units.len() {
+            let holds = self.units[at].requires.iter().all(|other| self.units[*other].holds());
+            if self.is_starting(at) && !holds {
+                // It waited for room, and what it requires has ended meanwhile.
+                self.units[at].phase = Phase::Waiting;
+            }
             if self.units[at].phase != Phase::Waiting {
                 continue;
             }
             if let Some(reason) = self.blocked(at) {
                 self.lose(at, reason, now);
-            } else if self.units[at].requires.iter().all(|other| self.units[*other].holds()) {
+            } else if holds {
                 self.units[at].begin_start(now);
                 self.effects.push(Effect::Start(at));
             }
@@ -378,6 +390,11 @@ impl Core {
         self.units[at].phase = Phase::Forced { until: now.saturating_add(FORCED_END_WAIT) };
         self.tell(at, now, ServiceChange::Forced);
         self.effects.push(Effect::Terminate(at));
+    }
+
+    fn leave_behind(&mut self, at: usize, now: Instant) {
+        self.units[at].phase = Phase::LeftBehind;
+        self.tell(at, now, ServiceChange::LeftBehind);
     }
 
     fn tell(&mut self, at: usize, now: Instant, change: ServiceChange) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::core::{Core, Effect};
+use super::core::{Core, Effect, FORCED_END_WAIT};
 use super::status::{ServiceChange, ServiceEvent};
 use super::unit::End;
 use crate::process::bell::Listening;
@@ -47,6 +47,8 @@ struct Inbox {
     stop: Option<Instant>,
     /// A manual clock was moved.
     moved: bool,
+    /// A manual clock stood still for as long as a forced end may take.
+    hopeless: bool,
     /// The thread is to end.
     quit: bool,
 }
@@ -190,6 +192,10 @@ impl Driver {
             if inbox.room {
                 self.look_for_room();
             }
+            if inbox.hopeless {
+                let effects = self.shared.core().abandon(self.now());
+                self.perform(effects);
+            }
             let effects = self.shared.core().tick(self.now());
             self.perform(effects);
             if inbox.quit {
@@ -210,15 +216,26 @@ impl Driver {
             (core.deadline(), core.waits_for_force())
         };
         let shared = &*self.shared;
+        let begin = std::time::Instant::now();
         let mut inbox = shared.inbox.lock();
         loop {
-            let is_called = !inbox.ended.is_empty() || inbox.room || inbox.stop.is_some() || inbox.moved || inbox.quit;
+            let is_called = !inbox.ended.is_empty()
+                || inbox.room
+                || inbox.stop.is_some()
+                || inbox.moved
+                || inbox.hopeless
+                || inbox.quit;
             let due = deadline.map(|deadline| deadline.saturating_duration_since(shared.clock.now()));
             if is_called || due.is_some_and(|due| due.is_zero()) {
                 return std::mem::take(&mut *inbox);
             }
             match due {
+                // Force takes real time. Without an end of it a drop would wait for a clock that nobody moves any more.
                 _ if shared.clock.is_manual() && waits_for_force => {
+                    inbox.hopeless = begin.elapsed() >= FORCED_END_WAIT;
+                    if inbox.hopeless {
+                        continue;
+                    }
                     shared.called.wait_for(&mut inbox, FORCED_END_TICK);
                     MutexGuard::unlocked(&mut inbox, || (shared.tick)());
                 }

@@ -468,3 +468,19 @@ fn a_start_that_a_stop_interrupts_has_failed() {
     assert_eq!(error.to_string(), "service `app:a` could not start: the runtime was stopped before");
     assert!(!bench.core.is_starting(bench.at("a")));
 }
+
+#[test]
+fn who_waits_for_room_does_not_start_behind_what_has_ended() {
+    let optional = |requires: &[&str]| Lifecycle { startup: Needed::Optional, ..root(requires) };
+    let db = Lifecycle { startup: Needed::Optional, ..restarted(|restart| restart.max_attempts = 2) };
+    let mut bench = Bench::new(vec![service("db", db), service("web", optional(&["db"]))]);
+    bench.full = vec!["web"];
+    bench.begin();
+    bench.end("db", End::Abnormal);
+    bench.full.clear();
+    let effects = bench.core.room();
+    bench.perform(effects);
+    assert_eq!((bench.state("web"), bench.status("web").starts), (ServiceState::Starting, 0));
+    bench.pass(seconds(1.0));
+    assert_eq!(bench.state("web"), ServiceState::Running, "as soon as that is back");
+}

@@ -2,5 +2,6 @@
 
 mod decisions;
 mod matrix;
+mod random;
 mod running;
 mod world;
