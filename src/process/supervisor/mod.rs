@@ -5,7 +5,7 @@
 //! the thread that tells it and does what it says. Knows no entry but `process.service` and the hosts, no command line and
 //! no signal.
 //!
-//! The way in is [`Supervisor::begin`]; the way out [`Supervisor::stop`].
+//! The way in is `Supervisor::begin`; the way out `Supervisor::stop`.
 //!
 //! # Invariants
 //! - A service starts when everything it requires runs or has done its work, and is asked to end when nobody that requires it
