@@ -355,6 +355,7 @@ impl RuntimeBuilder {
                 return Err(BuildError::TwoPrograms { entry });
             }
         }
+        diagnostics.append(services::arguments(&registry, &programs));
         let plan = HostPlan {
             clock: self.clock,
             workers: self.workers,

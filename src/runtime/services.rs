@@ -4,8 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::Runtime;
+use crate::process::Payload;
 use crate::process::supervisor::{Halt, ServiceObserver, ServiceStatus, StartupError};
 use crate::reactor::assert_may_block;
+use crate::registry::{Diagnostics, Registry, Severity, Spec, StartPlan};
+use crate::wasm::Programs;
 
 /// Why services were not started.
 #[derive(Debug, thiserror::Error)]
@@ -81,4 +84,23 @@ impl Runtime {
     pub fn halt(&self) -> Option<Halt> {
         self.supervisor.halt()
     }
+}
+
+/// Services whose `input` does not fit their process: a start that could only fail. An error where the runtime does not start
+/// without it.
+pub(super) fn arguments(registry: &Registry, programs: &Programs) -> Diagnostics {
+    let plan = StartPlan::of(registry);
+    let mut problems = Diagnostics::default();
+    for entry in registry {
+        let Spec::ProcessService(service) = entry.spec() else { continue };
+        // One that is not there is told as such.
+        let Some(program) = programs.get(&service.process) else { continue };
+        let input: Vec<Payload> = service.input.iter().map(Payload::from_json).collect();
+        let Err(error) = program.check(&input) else { continue };
+        let is_needed = plan.get(entry.id()).is_some_and(|planned| planned.needed);
+        let severity = if is_needed { Severity::Error } else { Severity::Warning };
+        let message = format!("the service can't start: `{}`: {error}", service.process);
+        problems.add(entry.problem(severity, "service-arguments", &["input"], message));
+    }
+    problems
 }

@@ -103,6 +103,11 @@ const GUESTS: &str = "\
 - { name: spin, kind: process.wasm, guest: spinner, method: spin }
 ";
 
+/// A process that its host does not take: no start of it succeeds.
+const LOOSE: &str = "- { name: loose, kind: process.wasm, guest: spinner, method: spin, preempt: none }
+- { name: free, kind: process.host, host: { allow_preempt_none: true } }
+";
+
 /// A service `app:NAME` of `process` with a lifecycle block; a year is for ever.
 fn service(name: &str, process: &str, lifecycle: &str) -> String {
     let input = if process == "wait" { "input: [1, 31536000000], " } else { "" };
@@ -298,15 +303,13 @@ fn a_start_waits_for_room_as_long_as_its_timeout() {
 
 #[test]
 fn what_is_required_refuses_the_start_and_what_is_optional_is_tried_again() {
-    let bad = |startup: &str| {
-        format!(
-            "- {{ name: one, kind: process.service, process: wait, host: processes, input: [none], lifecycle: \
-             {{ auto_start: true, startup: {startup} }} }}\n"
-        )
-    };
+    let bad =
+        |startup: &str| format!("{LOOSE}{}", service("one", "loose", &format!("auto_start: true, startup: {startup}")));
     let world = World::new(&(bad("required") + &service("other", "wait", "auto_start: true")));
     let error = world.runtime.start_services().expect_err("no start").to_string();
-    assert!(error.starts_with("service `app:one` could not start: `app:wait`: expected 2 arguments"), "{error}");
+    let reason =
+        "service `app:one` could not start: `app:loose` has `preempt: none`, which host `app:processes` does not allow";
+    assert!(error.starts_with(reason), "{error}");
     assert_ne!(world.status("other").state, ServiceState::Running, "everything stops again");
     let world = World::new(&(bad("optional") + &service("other", "wait", "auto_start: true")));
     world.runtime.start_services().expect("a start");
@@ -428,11 +431,13 @@ fn a_shutdown_of_services_is_bounded_as_a_whole() {
 #[test]
 fn an_application_whose_services_can_not_start_ends_with_the_reason() {
     let app = guest_app(&format!(
-        "{GUESTS}- {{ name: db, kind: process.service, process: wait, host: processes, input: [1] }}\n{}",
+        "{GUESTS}{LOOSE}{}{}",
+        service("db", "loose", ""),
         service("web", "wait", "auto_start: true, requires: [db]")
     ));
-    let reason = "error: service `app:db` could not start: `app:wait`: expected 2 arguments, found 1; the signature is \
-                  `poll: func(p0: s32, p1: s64) -> s64` (it is required: `app:web` -> `app:db`)\n";
+    let reason = "error: service `app:db` could not start: `app:loose` has `preempt: none`, which host `app:processes` does not \
+                  allow: write `allow_preempt_none: true` under `host:` of a `process.host` and start it there (it is required: \
+                  `app:web` -> `app:db`)\n";
     let said = run_in(app.path(), ["-s", "run"]);
     assert_said(&said, 1, "", reason);
     // A command needs them as well.
