@@ -25,8 +25,8 @@ pub(super) trait Surroundings {
     /// The worker falls asleep now.
     fn falls_asleep(&self);
 
-    /// The worker has woken up.
-    fn woke_up(&self);
+    /// The worker has woken up; `by_events` when it has seen some of the driver.
+    fn woke_up(&self, by_events: bool);
 }
 
 const SEARCHING: usize = 1;
@@ -124,7 +124,7 @@ impl Idle {
     }
 
     /// Workers are parked and nobody is on the driver or on the way there: wakes one for it. For the ticker, when who was to
-    /// be back soon was not.
+    /// be back soon was not, for a whole tick.
     pub(super) fn staff_driver(&self) {
         let counts = self.counts();
         if !counts.is_driven() && counts.searching() == 0 && counts.parked() > 0 {
@@ -166,8 +166,8 @@ impl Idle {
         fence(Ordering::SeqCst);
         if !around.must_stay_awake() {
             around.falls_asleep();
-            self.sleep(me, place, around);
-            around.woke_up();
+            let by_events = self.sleep(me, place, around);
+            around.woke_up(by_events);
         }
         self.parked_to_searching(me, place);
         // Events made several tasks ready: one is for this worker, the others are worth a worker each.
@@ -178,11 +178,18 @@ impl Idle {
         }
     }
 
-    fn sleep(&self, me: usize, place: Place, around: &impl Surroundings) {
-        match place {
-            Place::Condition => self.parkers[me].wait(),
-            Place::Driver => while !self.parkers[me].drive(&*self.driver) && around.own_len() == 0 {},
+    /// True when events of the driver ended it.
+    fn sleep(&self, me: usize, place: Place, around: &impl Surroundings) -> bool {
+        if place == Place::Condition {
+            self.parkers[me].wait();
+            return false;
         }
+        while !self.parkers[me].drive(&*self.driver) {
+            if around.own_len() > 0 {
+                return true;
+            }
+        }
+        false
     }
 
     fn searching_to_parked(&self, me: usize) -> Place {

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     phase: Phase,
     /// The tick of the last look at the driver.
     last_poll: AtomicU64,
+    /// The tick in which a worker last left the driver's role with events.
+    last_departure: AtomicU64,
     polls_by_ticker: AtomicU64,
     /// The step counts at the last tick: a worker whose count stands still is inside a long step. The ticker's own.
     steps_at_tick: Box<[AtomicU64]>,
@@ -74,6 +76,7 @@ impl Shared {
             live_tasks: CachePadded(AtomicUsize::new(0)),
             phase: Phase::new(workers),
             last_poll: AtomicU64::new(0),
+            last_departure: AtomicU64::new(0),
             polls_by_ticker: AtomicU64::new(0),
             steps_at_tick: (0..all).map(|_| AtomicU64::new(0)).collect(),
             observer,
@@ -179,6 +182,14 @@ impl Shared {
             self.idle.driver().poll();
         }
         polls
+    }
+
+    /// A parked worker leaves the driver in this tick, with events.
+    pub(super) fn note_departure(&self, tick: u64) {
+        // Relaxed: it carries no data. Read first, since there are many in one tick.
+        if self.last_departure.load(Ordering::Relaxed) != tick {
+            self.last_departure.store(tick, Ordering::Relaxed);
+        }
     }
 
     /// True when nobody has looked at the driver since `tick` began.
@@ -296,7 +307,11 @@ impl Tended for Shared {
         if is_anybody_waiting {
             self.idle.notify_one();
         }
-        self.idle.staff_driver();
+        // Who left the driver in the tick that is over has had less than a tick to come back: waking another one for the role
+        // would mostly only move its tasks there, to another core.
+        if self.last_departure.load(Ordering::Relaxed) < last {
+            self.idle.staff_driver();
+        }
         self.hire();
     }
 }

@@ -338,9 +338,13 @@ impl Surroundings for Core {
         self.shared.ticker.leave();
     }
 
-    fn woke_up(&self) {
+    fn woke_up(&self, by_events: bool) {
         self.shared.ticker.enter();
-        self.woke_in.set((self.shared.ticker.ticks(), self.steps.get()));
+        let tick = self.shared.ticker.ticks();
+        if by_events {
+            self.shared.note_departure(tick);
+        }
+        self.woke_in.set((tick, self.steps.get()));
         self.parking.set(false);
     }
 }

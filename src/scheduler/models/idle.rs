@@ -34,7 +34,7 @@ impl Surroundings for Pool {
 
     fn falls_asleep(&self) {}
 
-    fn woke_up(&self) {}
+    fn woke_up(&self, _: bool) {}
 }
 
 impl Pool {

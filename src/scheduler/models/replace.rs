@@ -28,7 +28,7 @@ impl Surroundings for House {
 
     fn falls_asleep(&self) {}
 
-    fn woke_up(&self) {}
+    fn woke_up(&self, _: bool) {}
 }
 
 impl House {

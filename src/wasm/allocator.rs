@@ -1,0 +1,152 @@
+//! Where the memories, tables and stacks of processes come from.
+
+use std::fmt;
+use std::str::FromStr;
+
+use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::engine::MEMORY_RESERVATION_BYTES;
+
+/// Tables in one slot of a pool. A component of a usual toolchain has two or three.
+const SLOT_TABLES: u32 = 4;
+
+/// Elements that a table in a pool may grow to: a program with more functions has not been seen.
+const TABLE_ELEMENTS: usize = 1 << 20;
+
+/// Bytes of the engine's own bookkeeping for an instance. It is taken from the heap when it is needed, so this only has to be
+/// more than any binary asks for.
+const INSTANCE_BYTES_MAX: usize = 64 << 20;
+
+/// Where the memories, tables and stacks of processes come from.
+///
+/// ```
+/// use wippy::Runtime;
+/// use wippy::runtime::Allocator;
+///
+/// let builder = Runtime::builder().load("fixtures/apps/mission").allocator(Allocator::Pool { slots: 100 });
+/// # builder.build()?;
+/// assert_eq!("pool=100".parse(), Ok(Allocator::Pool { slots: 100 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Allocator {
+    /// From the system when a process begins, and back to it when it ends. What is not in use costs nothing.
+    #[default]
+    OnDemand,
+    /// From slots that are set aside when the runtime is built, for each kind of engine that the application needs: address
+    /// space of 4 GiB a slot, and two memory mappings. A process takes a slot, or more when it has several memories or more
+    /// than four tables; while there is none a spawn is refused as busy or waits. Beginning and ending cost less, above
+    /// all in a crowd: nothing is mapped and unmapped, and who ends waits for no other's mappings.
+    ///
+    /// Memory that processes have touched goes back to the system when they end, except for their stacks. A table in a pool
+    /// grows to at most 1,048,576 elements and a memory to 4 GiB; beyond that growing fails, and a binary that begins with
+    /// more is refused when it is loaded.
+    Pool {
+        /// How many there are, 1 to [`SLOTS_MAX`](Self::SLOTS_MAX); others count as the nearest of these.
+        slots: u32,
+    },
+}
+
+impl Allocator {
+    /// The slots of a pool where nobody says how many: some 4 TiB of address space an engine.
+    pub const SLOTS: u32 = 1024;
+
+    /// The most slots of a pool. Linux gives a program 128 TiB and, unless it is told otherwise, 65,530 mappings.
+    pub const SLOTS_MAX: u32 = 16_384;
+
+    /// The slots of a pool; `None` on demand.
+    pub(crate) fn slots(self) -> Option<u32> {
+        match self {
+            Self::OnDemand => None,
+            Self::Pool { slots } => Some(slots.clamp(1, Self::SLOTS_MAX)),
+        }
+    }
+
+    /// What the engine is told. It checks nothing that a process may reach: whoever spawns asks for the slots before.
+    pub(super) fn strategy(self) -> InstanceAllocationStrategy {
+        let Some(slots) = self.slots() else { return InstanceAllocationStrategy::OnDemand };
+        let mut pool = PoolingAllocationConfig::default();
+        pool.total_stacks(slots)
+            .total_memories(slots)
+            .total_tables(slots * SLOT_TABLES)
+            .total_core_instances(u32::MAX)
+            .total_component_instances(u32::MAX)
+            .max_core_instance_size(INSTANCE_BYTES_MAX)
+            .max_component_instance_size(INSTANCE_BYTES_MAX)
+            .max_memories_per_module(u32::MAX)
+            .max_tables_per_module(u32::MAX)
+            .max_memory_size(usize::try_from(MEMORY_RESERVATION_BYTES).unwrap_or(usize::MAX))
+            .table_elements(TABLE_ELEMENTS)
+            // A slot that was used has mappings, which no process accounts for any more: they are used again first, and only
+            // as many have ever been used as there were processes at once.
+            .max_unused_warm_slots(0);
+        InstanceAllocationStrategy::Pooling(pool)
+    }
+}
+
+/// How many slots a process takes that has so many memories and tables; its stack takes one, too.
+pub(super) fn slots_for(memories: u64, tables: u64) -> u64 {
+    memories.max(tables.div_ceil(SLOT_TABLES.into())).max(1)
+}
+
+/// The text is no [`Allocator`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected `on-demand`, `pool`, or `pool=SLOTS` with 1 to {} slots, found `{found}`",
+    Allocator::SLOTS_MAX
+)]
+pub struct AllocatorError {
+    found: String,
+}
+
+impl FromStr for Allocator {
+    type Err = AllocatorError;
+
+    fn from_str(text: &str) -> Result<Self, AllocatorError> {
+        match text.split_once('=') {
+            None if text == "on-demand" => Ok(Self::OnDemand),
+            None if text == "pool" => Ok(Self::Pool { slots: Self::SLOTS }),
+            Some(("pool", slots)) => slots
+                .parse()
+                .ok()
+                .filter(|slots| (1..=Self::SLOTS_MAX).contains(slots))
+                .map(|slots| Self::Pool { slots })
+                .ok_or_else(|| AllocatorError { found: text.to_owned() }),
+            _ => Err(AllocatorError { found: text.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Allocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnDemand => f.write_str("on-demand"),
+            Self::Pool { slots } => write!(f, "pool={slots}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_as_it_is_read() {
+        for text in ["on-demand", "pool=1", "pool=16384"] {
+            assert_eq!(text.parse::<Allocator>().map(|allocator| allocator.to_string()), Ok(text.to_owned()));
+        }
+        assert_eq!("pool".parse(), Ok(Allocator::Pool { slots: Allocator::SLOTS }));
+        for text in ["", "pool=0", "pool=16385", "pool=", "pool=many", "on-demand=5", "heap"] {
+            let error = text.parse::<Allocator>().unwrap_err().to_string();
+            assert!(error.contains("pool=SLOTS") && error.ends_with(&format!("found `{text}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_slot_has_a_memory_and_four_tables() {
+        assert_eq!([slots_for(0, 0), slots_for(1, 4), slots_for(1, 5), slots_for(3, 5), slots_for(2, 60)], [1, 1, 2, 3, 15]);
+        let slots = [0, 5, u32::MAX].map(|slots| Allocator::Pool { slots }.slots());
+        assert_eq!(slots, [Some(1), Some(5), Some(Allocator::SLOTS_MAX)]);
+    }
+}
