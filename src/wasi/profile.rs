@@ -93,10 +93,11 @@ impl Profile {
     /// True when a core module can't use it.
     #[must_use]
     pub const fn component_only(self) -> bool {
-        !matches!(self, Profile::Preview1)
+        !matches!(self, Profile::Preview1 | Profile::Process)
     }
 
-    /// The interfaces it brings, without versions. For the preview 1 marker, the module's name.
+    /// The interfaces it brings, without versions. Where core modules can use it, the
+    /// name of their module is the last.
     #[must_use]
     pub const fn interfaces(self) -> &'static [&'static str] {
         match self {
@@ -129,7 +130,9 @@ impl Profile {
             Profile::Http => &["wasi:http/types", "wasi:http/outgoing-handler"],
             Profile::Preview1 => &["wasi_snapshot_preview1"],
             Profile::Funcs => &["wippy:runtime/funcs"],
-            Profile::Process => &["wippy:process/types", "wippy:process/processes", "wippy:process/mailbox"],
+            Profile::Process => {
+                &["wippy:process/types", "wippy:process/processes", "wippy:process/mailbox", "wippy:process"]
+            }
         }
     }
 

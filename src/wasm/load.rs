@@ -337,6 +337,7 @@ impl Linkers {
         }
         let mut linker = wasmtime::Linker::new(module.engine());
         wasi::add_preview1(&mut linker)?;
+        host::add_to_core_linker(&mut linker, profiles)?;
         wasi::stub_missing_core(&mut linker, module)?;
         let pre = linker.instantiate_pre(module)?;
         Ok(self.cores.lock().entry(key).or_insert(pre).clone())

@@ -16,7 +16,7 @@ use std::path::Path;
 use wippy::wasi::Profile;
 
 use super::support::fixture;
-use functions::{Definitions, Functions, imports_of, short_name};
+use functions::{Definitions, Functions, flat_declarations, flat_functions, imports_of, short_name};
 use table::{COVERED, EXCUSED};
 
 /// The names of a row: a word with a colon is the resource that those behind it belong to.
@@ -73,6 +73,12 @@ fn every_interface_of_a_profile_is_known() {
     let without = |name: &&str| !definitions.functions.contains_key(*name) && !definitions.bare.contains(*name);
     let unknown: BTreeSet<&str> = listed.filter(without).collect();
     assert!(unknown.is_empty(), "an entry can list these, and nothing defines them: {unknown:?}");
+}
+
+#[test]
+fn the_header_for_core_modules_declares_what_is_linked() {
+    assert!(flat_functions().len() > 20, "the sources are read");
+    assert_eq!(flat_declarations(), flat_functions(), "left: the header, right: what is linked");
 }
 
 #[test]

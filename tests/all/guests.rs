@@ -24,6 +24,10 @@ const TESTED: &[(&str, &[&str])] = &[
     ("command", &["a_command_does_what_its_options_say", "a_command_that_panics_traps_and_shows_where"]),
     ("files", &["a_component_reads_and_writes", "a_component_opens_in_every_way", "a_component_works_on_names"]),
     ("files1", &["a_command_reads_and_writes", "a_command_works_on_names"]),
+    (
+        "flat",
+        &["a_core_module_knows_who_it_is_and_starts_others", "messages_of_a_core_module_go_both_ways_in_every_format"],
+    ),
     ("funcs", &["a_call_of_a_function_is_answered_with_an_error"]),
     ("greet", &["the_smallest_component_greets"]),
     (
@@ -78,6 +82,7 @@ fn every_guest_has_a_test() {
         include_str!("probe.rs"),
         include_str!("probe/terminals.rs"),
         include_str!("society.rs"),
+        include_str!("society/flat.rs"),
         include_str!("sockets.rs"),
         include_str!("yielding.rs")
     );

@@ -4,6 +4,9 @@
 /// Which entries, hosts and processes an entry's `process:` block lets a guest have to do with, and how its bounds answer.
 mod rules;
 
+/// The same as flat functions of a core module.
+mod flat;
+
 use std::time::Duration;
 
 use wippy::process::{Exit, Payload, ProcessHandle, Start, State};

@@ -26,3 +26,11 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>, listed: ProfileSet) -> w
     }
     Ok(linked)
 }
+
+/// [`add_to_linker`] for core modules.
+pub(super) fn add_to_core_linker(linker: &mut wasmtime::Linker<State>, listed: ProfileSet) -> wasmtime::Result<()> {
+    if listed.contains(Profile::Process) {
+        process::add_to_core_linker(linker)?;
+    }
+    Ok(())
+}

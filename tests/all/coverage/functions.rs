@@ -33,6 +33,14 @@ const PREVIEW1_DEFINITION: (&str, &str) = ("wasmtime-wasi", "witx/p1/wasi_snapsh
 /// Interfaces that no file defines, and the source that links them.
 const OWN: [(&str, &str); 1] = [("wippy:runtime/funcs", include_str!("../../../src/wasm/host/funcs.rs"))];
 
+/// The flat form of `wippy:process`: the sources that link it, and the header that declares it to guests.
+const FLAT: &str = "wippy:process";
+const FLAT_SOURCES: &str = concat!(
+    include_str!("../../../src/wasm/host/process/flat.rs"),
+    include_str!("../../../src/wasm/host/process/flat/signal.rs")
+);
+const FLAT_HEADER: &str = include_str!("../../../fixtures/guests/flat/wippy_process.h");
+
 /// The definitions of every interface that a profile brings.
 pub(super) struct Definitions {
     /// What is served. An interface that nothing defines is missing.
@@ -68,6 +76,7 @@ impl Definitions {
         for (interface, source) in OWN {
             definitions.functions.insert(interface.to_owned(), linked_functions(source));
         }
+        definitions.functions.insert(FLAT.to_owned(), flat_functions());
         definitions
     }
 }
@@ -75,6 +84,18 @@ impl Definitions {
 /// The names of the functions that a source of ours links.
 fn linked_functions(source: &str) -> BTreeSet<String> {
     source.split("func_wrap(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+}
+
+/// The names of the functions that are linked under the module of the flat form.
+pub(super) fn flat_functions() -> BTreeSet<String> {
+    let quoted = |rest: &str| Some(rest.trim_start().strip_prefix('"')?.split_once('"')?.0.to_owned());
+    FLAT_SOURCES.split("MODULE,").skip(1).filter_map(quoted).collect()
+}
+
+/// Those that the header declares.
+pub(super) fn flat_declarations() -> BTreeSet<String> {
+    let named = |rest: &str| Some(rest.split_once(')')?.0.to_owned());
+    FLAT_HEADER.split("WIPPY_IMPORT(").skip(1).filter_map(named).filter(|name| name != "name").collect()
 }
 
 /// Folders of the dependencies.

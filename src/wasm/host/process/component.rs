@@ -288,19 +288,24 @@ impl From<process::Event> for types::Event {
     }
 }
 
+impl From<&Exit> for types::ExitKind {
+    fn from(exit: &Exit) -> Self {
+        match exit {
+            Exit::Returned(_) => Self::Returned,
+            Exit::Exited(_) => Self::Exited,
+            Exit::Trapped(_) => Self::Trapped,
+            Exit::LimitExceeded(_) => Self::LimitExceeded,
+            Exit::Cancelled { .. } => Self::Cancelled,
+            Exit::Terminated => Self::Terminated,
+            Exit::Failed(failure) if failure.kind == FailureKind::LinkedProcess => Self::LinkedProcess,
+            Exit::Failed(failure) if failure.kind == FailureKind::NoProcess => Self::NoProcess,
+            Exit::Failed(_) => Self::Failed,
+        }
+    }
+}
+
 impl From<&Exit> for types::Exit {
     fn from(exit: &Exit) -> Self {
-        let kind = match exit {
-            Exit::Returned(_) => types::ExitKind::Returned,
-            Exit::Exited(_) => types::ExitKind::Exited,
-            Exit::Trapped(_) => types::ExitKind::Trapped,
-            Exit::LimitExceeded(_) => types::ExitKind::LimitExceeded,
-            Exit::Cancelled { .. } => types::ExitKind::Cancelled,
-            Exit::Terminated => types::ExitKind::Terminated,
-            Exit::Failed(failure) if failure.kind == FailureKind::LinkedProcess => types::ExitKind::LinkedProcess,
-            Exit::Failed(failure) if failure.kind == FailureKind::NoProcess => types::ExitKind::NoProcess,
-            Exit::Failed(_) => types::ExitKind::Failed,
-        };
         let value = match exit {
             // Everybody who is told holds the same value, so here it is copied.
             Exit::Returned(value) => Some(nodes_of(value.clone())),
@@ -310,6 +315,6 @@ impl From<&Exit> for types::Exit {
             Exit::Exited(code) => Some(*code),
             _ => None,
         };
-        Self { kind, value, code, message: exit.to_string() }
+        Self { kind: exit.into(), value, code, message: exit.to_string() }
     }
 }

@@ -1,4 +1,5 @@
-//! `wippy:process`: guests take part among processes. The interface is what `wit/process.wit` says.
+//! `wippy:process`: guests take part among processes. One interface in two forms: for components what `wit/process.wit` says,
+//! for core modules flat functions that do the same.
 //!
 //! What a guest may do with whom is decided where processes are ([`Peers`](crate::process::Peers)); here its words become
 //! values and values words. A payload is copied once between a guest's memory and ours, by the engine; in mailboxes and on
@@ -6,9 +7,11 @@
 
 mod bindings;
 mod component;
+mod flat;
 mod own;
 mod refusal;
 mod tree;
 
 pub(super) use component::{INTERFACES, add_to_linker};
+pub(super) use flat::add_to_core_linker;
 pub(in crate::wasm) use own::Own;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::flat::Current;
 use super::refusal::Refusal;
 use crate::limits::forget_waits;
 use crate::process::{Inbox, Message, Payload, Peers, Pid, Start};
@@ -18,6 +19,8 @@ pub(in crate::wasm) struct Own {
     inbox: Inbox,
     peers: Peers,
     reactor: Arc<Reactor>,
+    /// What a core module looks at; a component is given all of it at once.
+    pub(super) current: Current,
 }
 
 /// A start in the words of a guest.
@@ -36,7 +39,7 @@ pub(super) struct Spawn {
 
 impl Own {
     pub(in crate::wasm) fn new(entry: EntryId, inbox: Inbox, peers: Peers, reactor: Arc<Reactor>) -> Self {
-        Self { entry, inbox, peers, reactor }
+        Self { entry, inbox, peers, reactor, current: Current::default() }
     }
 
     pub(super) fn pid(&self) -> &Pid {

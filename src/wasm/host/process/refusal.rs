@@ -3,6 +3,7 @@
 use super::tree::TreeError;
 use crate::process::{PidError, SignalError, SpawnError, TopicError};
 
+/// The codes of both forms. Their order is what the flat one numbers them by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Code {
     NoProcess,
