@@ -136,6 +136,17 @@ fn programs_that_wait_and_compute_are_seen_by_another_and_ended() {
 }
 
 #[test]
+fn a_guest_that_waits_for_a_message_is_seen_and_decides_itself_when_to_end() {
+    let session = Session::new();
+    let echo = session.start(&["echo"]);
+    let waiting = session.process("watched:echo", "idle", &["message"]);
+    assert_eq!(waiting["mailbox"], 0, "{waiting}");
+    let pid = waiting["pid"].as_str().expect("a pid");
+    assert_said(&session.said(&["cancel", pid]), 0, "", "");
+    assert_said(&echo.end(), 0, "0\n", "");
+}
+
+#[test]
 fn what_makes_no_sense_is_told_before_anybody_is_asked() {
     let said = run(["kill", "17"]);
     assert_eq!(said.code, Some(2));
