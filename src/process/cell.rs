@@ -18,6 +18,7 @@ use crate::limits::{Usage, Waits};
 use crate::reactor::{Clock, Instant as ClockTime, assert_may_block};
 use crate::registry::EntryId;
 use crate::scheduler::{TaskRef, TaskState};
+use crate::sync;
 
 /// Somebody who is told of the exit of a process. Called once, on the worker that ended the process, after its resources
 /// are released; must not block.
@@ -48,7 +49,7 @@ pub(super) struct ProcessCell {
     /// Who hears of its end with that of all others.
     pub(super) subscribers: Arc<Subscribers>,
     pub(super) mailbox: Mailbox,
-    pub(super) ties: Mutex<Ties>,
+    pub(super) ties: sync::Mutex<Ties>,
     /// Whether the abnormal end of a linked process is an event, and not the end of this one.
     pub(super) traps_links: AtomicBool,
     /// The exit of a forced end that is not the usual one.
@@ -70,6 +71,14 @@ struct Outcome {
     ended: Option<ClockTime>,
     wakers: Vec<Waker>,
     watchers: Vec<Box<dyn Watcher>>,
+}
+
+/// What the abnormal end of a linked process means for another one.
+pub(super) enum LinkDown {
+    /// It has an event, and is to be woken for it.
+    Told(Option<Waker>),
+    /// It ends, too.
+    Ended,
 }
 
 /// What a start says of the cell of its process.
@@ -105,7 +114,7 @@ impl ProcessCell {
             parent: start.parent,
             subscribers: start.subscribers,
             mailbox,
-            ties: Mutex::default(),
+            ties: sync::Mutex::default(),
             traps_links: AtomicBool::new(start.traps_links),
             forced: OnceLock::new(),
             task: OnceLock::new(),
@@ -127,23 +136,36 @@ impl ProcessCell {
     /// Asks for the end: an event for a process that can receive, a request for all others.
     pub(super) fn cancel(&self, from: Option<&Pid>, reason: &str) {
         if self.mailbox.receives() {
-            self.mailbox.push_event(Event::Cancel { from: from.cloned(), reason: reason.to_owned() });
+            let waker = self.mailbox.push_event(Event::Cancel { from: from.cloned(), reason: reason.to_owned() });
+            waker.into_iter().for_each(Waker::wake);
             return;
         }
         let _ = self.reason.set(reason.to_owned());
         self.request(CANCEL);
     }
 
-    /// A process that this one is linked with ended abnormally.
-    pub(super) fn link_down(&self, from: &Pid, exit: &Arc<Exit>) {
+    /// A process that this one is linked with ended abnormally. It is settled what that means when this returns; the process
+    /// learns of it by [`look_up`](Self::look_up).
+    #[must_use]
+    pub(super) fn link_down(&self, from: &Pid, exit: &Arc<Exit>) -> LinkDown {
         // Relaxed: a process that changes its mind while the other one ends gets either.
         if self.mailbox.receives() && self.traps_links.load(Ordering::Relaxed) {
-            self.mailbox.push_event(Event::LinkDown { from: from.clone(), exit: Arc::clone(exit) });
-            return;
+            let event = Event::LinkDown { from: from.clone(), exit: Arc::clone(exit) };
+            return LinkDown::Told(self.mailbox.push_event(event));
         }
         let message = format!("linked process `{from}` failed: {exit}");
         let _ = self.forced.set(Exit::Failed(Failure::new(FailureKind::LinkedProcess, message)));
-        self.terminate();
+        // Release, as in `request`.
+        self.request.fetch_max(TERMINATE, Ordering::Release);
+        LinkDown::Ended
+    }
+
+    /// Has the process see what the end of a linked one means for it.
+    pub(super) fn look_up(&self, link_down: LinkDown) {
+        match link_down {
+            LinkDown::Told(waker) => waker.into_iter().for_each(Waker::wake),
+            LinkDown::Ended => self.terminate(),
+        }
     }
 
     /// The exit of an end by force.

@@ -246,23 +246,22 @@ impl Mailbox {
         next.into_iter().for_each(Waker::wake);
     }
 
-    /// Adds an event. A process that can't receive gets none.
-    pub(super) fn push_event(&self, event: Event) {
+    /// Adds an event; whom to wake for it, which is for the caller to do. A process that can't receive gets none.
+    #[must_use]
+    pub(super) fn push_event(&self, event: Event) -> Option<Waker> {
         if !self.receives {
-            return;
+            return None;
         }
         let mut queue = self.queue.lock();
         // The reasons of later ones are told to nobody; the first one is what the process goes by.
         let is_again = matches!(event, Event::Cancel { .. })
             && queue.events.iter().any(|(_, event)| matches!(event, Event::Cancel { .. }));
         if queue.closed || is_again {
-            return;
+            return None;
         }
         let place = queue.place();
         queue.events.push_back((place, event));
-        let receiver = queue.receiver.take();
-        drop(queue);
-        receiver.into_iter().for_each(Waker::wake);
+        queue.receiver.take()
     }
 
     /// The next message.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::cell::ProcessCell;
 use super::event::Event;
@@ -123,12 +124,13 @@ pub(super) fn monitor(
         })?,
     };
     if is_gone {
-        watcher.mailbox.push_event(Event::Exit { from: pid.clone(), exit: noproc(pid) });
+        let waker = watcher.mailbox.push_event(Event::Exit { from: pid.clone(), exit: noproc(pid) });
+        waker.into_iter().for_each(Waker::wake);
     }
     Ok(())
 }
 
-/// Undoes [`monitor`]. What was told before stays told.
+/// Undoes [`monitor`]: nothing is told afterwards; what was told before stays told.
 pub(super) fn unmonitor(watcher: &Arc<ProcessCell>, target: &Arc<ProcessCell>) {
     if Arc::ptr_eq(watcher, target) {
         return;
@@ -158,7 +160,7 @@ pub(super) fn link(one: &Arc<ProcessCell>, other: &Arc<ProcessCell>) -> Result<(
     })
 }
 
-/// Undoes [`link`].
+/// Undoes [`link`]: no end has a consequence afterwards.
 pub(super) fn unlink(one: &Arc<ProcessCell>, other: &Arc<ProcessCell>) {
     if Arc::ptr_eq(one, other) {
         return;
@@ -172,33 +174,49 @@ pub(super) fn unlink(one: &Arc<ProcessCell>, other: &Arc<ProcessCell>) {
 
 /// The end of a process, once: takes back all it had to do with others, frees its names, then tells them.
 pub(super) fn part(cell: &Arc<ProcessCell>, exit: &Exit) {
-    let Some(Others { watchers, linked }) = undo(cell) else { return };
-    if watchers.is_empty() && (linked.is_empty() || exit.is_normal()) {
+    let Some(Bonds { monitored_by, links, .. }) = undo(cell) else { return };
+    if monitored_by.is_empty() && links.is_empty() {
         return;
     }
-    let exit = Arc::new(exit.clone());
-    for watcher in watchers {
-        watcher.mailbox.push_event(Event::Exit { from: cell.pid.clone(), exit: Arc::clone(&exit) });
+    let (own, exit) = (number(cell), Arc::new(exit.clone()));
+    // Each is told under its lock: who has undone a monitor or a link hears nothing afterwards. Only the wake-up waits.
+    for watcher in monitored_by.into_values() {
+        let mut ties = watcher.ties.lock();
+        let removed = ties.bonds.as_mut().and_then(|bonds| bonds.monitors.remove(&own));
+        let event = || Event::Exit { from: cell.pid.clone(), exit: Arc::clone(&exit) };
+        let waker = removed.as_ref().and_then(|_| watcher.mailbox.push_event(event()));
+        drop(ties);
+        drop(removed);
+        waker.into_iter().for_each(Waker::wake);
     }
-    for linked in linked.into_iter().filter(|_| !exit.is_normal()) {
-        linked.link_down(&cell.pid, &exit);
+    for linked in links.into_values() {
+        let mut ties = linked.ties.lock();
+        let removed = ties.bonds.as_mut().and_then(|bonds| bonds.links.remove(&own));
+        let is_told = removed.is_some() && !exit.is_normal();
+        let told = is_told.then(|| linked.link_down(&cell.pid, &exit));
+        drop(ties);
+        drop(removed);
+        told.into_iter().for_each(|told| linked.look_up(told));
     }
 }
 
 /// [`part`] for a process that never began: nobody is told.
 pub(super) fn dissolve(cell: &Arc<ProcessCell>) {
-    drop(undo(cell));
+    let Some(Bonds { monitored_by, links, .. }) = undo(cell) else { return };
+    let own = number(cell);
+    for watcher in monitored_by.into_values() {
+        let removed = watcher.ties.lock().bonds.as_mut().and_then(|bonds| bonds.monitors.remove(&own));
+        drop(removed);
+    }
+    for linked in links.into_values() {
+        let removed = linked.ties.lock().bonds.as_mut().and_then(|bonds| bonds.links.remove(&own));
+        drop(removed);
+    }
 }
 
-/// Who has to hear of an end.
-#[derive(Default)]
-struct Others {
-    watchers: Vec<Arc<ProcessCell>>,
-    linked: Vec<Arc<ProcessCell>>,
-}
-
-/// `None` when the process was over before.
-fn undo(cell: &Arc<ProcessCell>) -> Option<Others> {
+/// Ends what concerns a process alone, and gives back what concerns others; `None` when it was over before, or there is
+/// nothing.
+fn undo(cell: &Arc<ProcessCell>) -> Option<Bonds> {
     let bonds = {
         let mut ties = cell.ties.lock();
         if ties.has_ended() {
@@ -208,25 +226,17 @@ fn undo(cell: &Arc<ProcessCell>) -> Option<Others> {
         ties.bonds.take()
     };
     cell.mailbox.close();
-    let mut others = Others::default();
-    let Some(bonds) = bonds else { return Some(others) };
-    let Bonds { monitors, monitored_by, links, names } = *bonds;
-    for (names, name) in names {
+    let mut bonds = *bonds?;
+    for (names, name) in std::mem::take(&mut bonds.names) {
         names.release(&name, cell);
     }
     let own = number(cell);
-    for target in monitors.into_values() {
+    for target in std::mem::take(&mut bonds.monitors).into_values() {
         let removed = target.ties.lock().bonds.as_mut().and_then(|bonds| bonds.monitored_by.remove(&own));
         drop(removed);
     }
-    // Who has undone it meanwhile hears nothing any more.
-    for watcher in monitored_by.into_values() {
-        let removed = watcher.ties.lock().bonds.as_mut().and_then(|bonds| bonds.monitors.remove(&own));
-        others.watchers.extend(removed.map(|_| watcher));
-    }
-    for linked in links.into_values() {
-        let removed = linked.ties.lock().bonds.as_mut().and_then(|bonds| bonds.links.remove(&own));
-        others.linked.extend(removed.map(|_| linked));
-    }
-    Some(others)
+    Some(bonds)
 }
+
+#[cfg(all(test, wippy_loom))]
+mod models;

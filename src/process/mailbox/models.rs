@@ -94,7 +94,10 @@ fn loom_an_event_wakes_a_reader_that_a_message_would_wake_too() {
         let mailbox = mailbox(1);
         let caller = thread::spawn({
             let mailbox = Arc::clone(&mailbox);
-            move || mailbox.push_event(Event::Cancel { from: None, reason: String::new() })
+            move || {
+                let waker = mailbox.push_event(Event::Cancel { from: None, reason: String::new() });
+                waker.into_iter().for_each(Waker::wake);
+            }
         });
         let sender = thread::spawn({
             let mailbox = Arc::clone(&mailbox);

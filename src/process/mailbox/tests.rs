@@ -29,6 +29,10 @@ fn message(topic: &str, number: i64) -> Message {
     Message::new(topic.parse().unwrap(), [number])
 }
 
+fn tell(mailbox: &Mailbox, event: Event) {
+    mailbox.push_event(event).into_iter().for_each(Waker::wake);
+}
+
 fn mailbox(messages: usize) -> Mailbox {
     Mailbox::new(MailboxBounds { messages, ..MailboxBounds::default() }, true)
 }
@@ -146,8 +150,8 @@ fn events_and_messages_keep_their_common_order() {
     let mailbox = mailbox(8);
     let cancel = |reason: &str| Event::Cancel { from: None, reason: reason.into() };
     mailbox.push(message("t", 1)).unwrap();
-    mailbox.push_event(cancel("first"));
-    mailbox.push_event(cancel("second"));
+    tell(&mailbox, cancel("first"));
+    tell(&mailbox, cancel("second"));
     mailbox.push(message("t", 2)).unwrap();
     let mut context = Context::from_waker(Waker::noop());
     let mut read = Vec::new();
@@ -156,7 +160,7 @@ fn events_and_messages_keep_their_common_order() {
     }
     let expected = [Signal::Message(message("t", 1)), Signal::Event(cancel("first")), Signal::Message(message("t", 2))];
     assert_eq!(read, expected, "of several requests to cancel the first one is kept");
-    mailbox.push_event(cancel("third"));
+    tell(&mailbox, cancel("third"));
     assert_eq!(mailbox.poll_event(&mut context), Poll::Ready(cancel("third")));
 }
 
@@ -171,7 +175,7 @@ fn a_reader_is_woken_by_what_comes() {
     assert_eq!(woken.get(), 1, "once is enough until it looks again");
     assert!(mailbox.poll_ready(&mut context, true, false).is_ready());
     assert!(mailbox.poll_ready(&mut context, false, true).is_pending());
-    mailbox.push_event(Event::Cancel { from: None, reason: String::new() });
+    tell(&mailbox, Event::Cancel { from: None, reason: String::new() });
     assert_eq!(woken.get(), 2);
     assert!(mailbox.poll_ready(&mut context, false, true).is_ready());
 }
@@ -181,6 +185,6 @@ fn a_process_that_can_not_receive_discards_and_counts() {
     let mailbox = Mailbox::new(MailboxBounds { messages: 1, bytes: 1 }, false);
     let taken: Vec<_> = (0..3).map(|number| mailbox.push(message("t", number)).unwrap()).collect();
     assert_eq!(taken, [Taken::DiscardedFirst, Taken::Discarded, Taken::Discarded]);
-    mailbox.push_event(Event::Cancel { from: None, reason: String::new() });
+    tell(&mailbox, Event::Cancel { from: None, reason: String::new() });
     assert_eq!(mailbox.stats(), MailboxStats { discarded: 3, ..MailboxStats::default() });
 }
