@@ -25,7 +25,7 @@ use crate::volume::Volumes;
 use crate::wasi::{Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
 
-pub use crate::wasm::{EngineClass, Progress};
+pub use crate::wasm::{Allocator, AllocatorError, EngineClass, Progress};
 pub use machine::{Descriptors, Machine};
 pub use services::ServicesError;
 pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
@@ -153,6 +153,14 @@ impl RuntimeBuilder {
     #[must_use]
     pub fn cache(mut self, cache: bool) -> Self {
         self.engine.cache = cache;
+        self
+    }
+
+    /// Where the memories, tables and stacks of processes come from; on demand, when nothing is said. A pool makes beginnings
+    /// and ends cheaper, and takes its address space when the runtime is built.
+    #[must_use]
+    pub fn allocator(mut self, allocator: Allocator) -> Self {
+        self.engine.allocator = allocator;
         self
     }
 
@@ -346,6 +354,7 @@ impl RuntimeBuilder {
             volumes: &volumes,
             environment: &Arc::new(environment),
             resolver: &self.resolver,
+            allocator: engines.allocator(),
         };
         let (mut programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
@@ -363,6 +372,7 @@ impl RuntimeBuilder {
             blocking: self.blocking.unwrap_or_else(|| BlockingPool::new(BlockingConfig::default())),
             observer: self.observer,
             max_processes: self.max_processes,
+            allocator: self.engine.allocator,
         };
         Ok((Loaded { registry, diagnostics, engines, programs }, plan))
     }
@@ -376,6 +386,7 @@ struct HostPlan {
     blocking: BlockingPool,
     observer: Option<Arc<dyn StepObserver>>,
     max_processes: u64,
+    allocator: Allocator,
 }
 
 impl HostPlan {
@@ -383,7 +394,17 @@ impl HostPlan {
     fn ceiling(&self, machine: &Machine) -> Ceiling {
         let own = (self.max_processes > 0)
             .then(|| Bound::new(Resource::Processes, self.max_processes, 0, 0, "RuntimeBuilder::max_processes"));
-        Ceiling::new(own.into_iter().chain(machine.bounds.iter().cloned()).collect())
+        // Each engine has a pool of this size: whoever has its slots here finds as many in that of its engine.
+        let pool = self.allocator.slots().map(|slots| {
+            Bound::new(
+                Resource::Slots,
+                slots.into(),
+                0,
+                0,
+                "a larger pool: `--allocator pool=SLOTS`, or RuntimeBuilder::allocator",
+            )
+        });
+        Ceiling::new(own.into_iter().chain(pool).chain(machine.bounds.iter().cloned()).collect())
     }
 
     /// The ticker: a thread for the real clock, and advances of a manual one.

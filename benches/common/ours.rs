@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use wippy::Runtime;
 use wippy::process::{Exit, Payload, ProcessHandle};
+use wippy::{Runtime, RuntimeBuilder};
 
 use crate::WORKERS;
 
@@ -19,6 +19,11 @@ impl Ours {
     /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary. The
     /// host allows `preempt: none` when one of them asks for it.
     pub(crate) fn new(entries: &str, tick: Duration) -> Ours {
+        Ours::with(entries, |builder| builder.tick(tick))
+    }
+
+    /// [`Ours::new`] with other settings of the runtime.
+    pub(crate) fn with(entries: &str, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Ours {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests");
         let sums = std::fs::read_to_string(guests.join("SHA256SUMS")).expect("the recorded hashes");
         let allows = if entries.contains("preempt: none") { ", allow_preempt_none: true" } else { "" };
@@ -44,7 +49,7 @@ impl Ours {
         }
         let app = tempfile::tempdir().expect("a folder");
         std::fs::write(app.path().join("_index.yaml"), index).expect("a file");
-        let built = Runtime::builder().load(app.path()).tick(tick).build();
+        let built = settings(Runtime::builder().load(app.path())).build();
         let runtime = built.unwrap_or_else(|error| panic!("a sound application: {error:?}"));
         Ours { runtime, _app: app }
     }

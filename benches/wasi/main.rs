@@ -34,7 +34,7 @@ use criterion::Criterion;
 
 use asked::Asked;
 use case::Case;
-use sizes::{OURS, PEER, Sizes};
+use sizes::{OURS, OURS_POOLED, PEER, Sizes};
 
 /// Workers of each side.
 pub(crate) const WORKERS: usize = 2;
@@ -71,7 +71,8 @@ fn main() {
     }
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     for (name, case) in &cases {
-        case::measure(&mut criterion, &format!("wasi/{name}"), &[OURS, PEER], case);
+        let sides: &[&str] = if name.contains("sleeping") { &[OURS, PEER, OURS_POOLED] } else { &[OURS, PEER] };
+        case::measure(&mut criterion, &format!("wasi/{name}"), sides, case);
     }
     criterion.final_summary();
 }

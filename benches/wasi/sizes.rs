@@ -2,6 +2,8 @@
 
 /// Our side.
 pub(crate) const OURS: &str = "wippy";
+/// Our side with a pool.
+pub(crate) const OURS_POOLED: &str = "wippy, pooled";
 pub(crate) const PEER: &str = "wasmtime-wasi + tokio";
 
 /// How much a run does.

@@ -8,8 +8,8 @@
 //!
 //! With thousands of guests the peer takes its instances from wasmtime's pooling allocator, without copy-on-write images:
 //! on demand and with them, ten thousand instances take more mappings than Linux gives a process (65530). On demand without
-//! them they fit as well, and the peer is a third slower. It is made for each crowd and gone afterwards, since a pool keeps
-//! mappings that our side needs then.
+//! them they fit as well, and the peer is a third slower. Our side is measured with either. Each is made for its crowd and gone
+//! afterwards, since a pool keeps mappings that the others need then.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use criterion::Throughput;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wippy::process::Payload;
-use wippy::runtime::TICK;
+use wippy::runtime::{Allocator, TICK};
 
 use crate::case::{Case, Side};
 use crate::ours::{Ours, result};
 use crate::peer::Peer;
-use crate::sizes::{OURS, PEER};
+use crate::sizes::{OURS, OURS_POOLED, PEER};
 
 /// From this many guests on the peer pools its instances.
 const POOLED_FROM: usize = 2000;
@@ -116,13 +116,26 @@ fn pool(config: &mut Config, count: usize) {
     config.memory_reservation(16 << 20).memory_guard_size(0).memory_init_cow(false);
 }
 
-pub(crate) fn case(count: usize) -> Case {
-    let ours =
-        Ours::new("- { name: sleep, guest: sleeper, method: sleep-ms, imports: [wasi:clocks, wasi:poll] }", TICK);
-    let ours = side(OURS, move |lateness| {
+/// One of our sides.
+fn ours(name: &'static str, count: usize, allocator: Allocator) -> Side {
+    let entry = "- { name: sleep, guest: sleeper, method: sleep-ms, imports: [wasi:clocks, wasi:poll] }";
+    let make = move || Ours::with(entry, |builder| builder.tick(TICK).allocator(allocator));
+    let mut kept = None;
+    side(name, move |lateness| {
+        let ours = kept.take().unwrap_or_else(make);
         let start = |ms| ours.spawn("sleep", [Payload::from(ms)]);
-        crowd(count, start, |guest| result(guest.wait()).as_u64().expect("nanoseconds"), lateness)
-    });
+        let late = crowd(count, start, |guest| result(guest.wait()).as_u64().expect("nanoseconds"), lateness);
+        if count < POOLED_FROM {
+            kept = Some(ours);
+        }
+        late
+    })
+}
+
+pub(crate) fn case(count: usize) -> Case {
+    let slots = u32::try_from(count).expect("a crowd of a few thousand");
+    let on_demand = ours(OURS, count, Allocator::OnDemand);
+    let pooled = ours(OURS_POOLED, count, Allocator::Pool { slots });
     let make = move || {
         let peer = Peer::with(|config| {
             if count >= POOLED_FROM {
@@ -142,7 +155,7 @@ pub(crate) fn case(count: usize) -> Case {
         }
         lateness
     });
-    Case { per_iteration: Throughput::Elements(1), sides: vec![ours, peer] }
+    Case { per_iteration: Throughput::Elements(1), sides: vec![on_demand, peer, pooled] }
 }
 
 /// The same for sides that wake no guests.

@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use super::exit::EXIT_CODES;
 use super::kill::Wanted;
 use crate::registry::{LoadOptions, parse_duration};
+use crate::runtime::Allocator;
 
 /// Runs WebAssembly modules as processes: cheap, isolated, preemptible, supervised.
 #[derive(Debug, Parser)]
@@ -126,6 +127,9 @@ pub(super) struct RunArgs {
     /// The host to run on, where the application has several terminal hosts
     #[arg(long, value_name = "ID")]
     pub(super) host: Option<String>,
+    /// Where memories and stacks come from: `on-demand`, `pool`, or `pool=SLOTS`
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(super) allocator: Allocator,
     /// Writes what the process used and how it ended to this file as JSON; `-` is the standard output
     #[arg(long, value_name = "FILE")]
     pub(super) report: Option<PathBuf>,

@@ -51,7 +51,7 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
         (_, true) | (Wanted::Services, _) => None,
         (wanted, false) => Some((wanted.entry(&loaded.registry)?, host(args.host.as_deref(), &loaded.registry)?)),
     };
-    let runtime = match builder(global).loaded(loaded).build() {
+    let runtime = match builder(global).allocator(args.allocator).loaded(loaded).build() {
         Ok(runtime) => runtime,
         Err(error) => return build_error(error, terminal),
     };
@@ -395,6 +395,7 @@ impl Ending {
 mod tests {
     use super::*;
     use crate::registry::{Command, Entry, FsDirectory, LuaSpec, ProcessHost, TerminalHost};
+    use crate::runtime::Allocator;
 
     fn entry(id: &str, spec: Spec) -> Entry {
         Entry::new(id.parse().expect("an ID"), spec)
@@ -461,9 +462,23 @@ mod tests {
 
     #[test]
     fn an_option_without_its_command_is_told() {
-        let args = RunArgs { exec: None, host: Some("app:t".into()), report: None, words: vec![], list: None };
+        let args = RunArgs {
+            exec: None,
+            host: Some("app:t".into()),
+            report: None,
+            allocator: Allocator::OnDemand,
+            words: vec![],
+            list: None,
+        };
         assert!(error_text(Wanted::of(&args)).contains("no command"));
-        let args = RunArgs { exec: Some("greet".into()), host: None, report: None, words: vec![], list: None };
+        let args = RunArgs {
+            exec: Some("greet".into()),
+            host: None,
+            report: None,
+            allocator: Allocator::OnDemand,
+            words: vec![],
+            list: None,
+        };
         assert!(error_text(Wanted::of(&args)).contains("namespace"));
     }
 }

@@ -24,10 +24,13 @@ pub enum Resource {
     Memory,
     /// Bytes that are promised, on a system that promises no more than it has.
     Commitment,
+    /// Slots of a pool of memories, tables and stacks.
+    Slots,
 }
 
 impl Resource {
-    const ALL: [Self; 5] = [Self::Processes, Self::Mappings, Self::AddressSpace, Self::Memory, Self::Commitment];
+    const ALL: [Self; 6] =
+        [Self::Processes, Self::Mappings, Self::AddressSpace, Self::Memory, Self::Commitment, Self::Slots];
 
     /// Its name, for example `memory mappings`.
     #[must_use]
@@ -38,13 +41,14 @@ impl Resource {
             Self::AddressSpace => "address space",
             Self::Memory => "memory",
             Self::Commitment => "committed memory",
+            Self::Slots => "slots of the pool",
         }
     }
 
     /// Whether it is counted in bytes.
     #[must_use]
     pub fn is_bytes(self) -> bool {
-        !matches!(self, Self::Processes | Self::Mappings)
+        !matches!(self, Self::Processes | Self::Mappings | Self::Slots)
     }
 }
 
@@ -59,6 +63,8 @@ pub struct Footprint {
     pub memory: u64,
     /// Bytes that are promised to it from the beginning.
     pub commitment: u64,
+    /// Slots of the pool, where there is one.
+    pub slots: u64,
 }
 
 impl Footprint {
@@ -69,6 +75,7 @@ impl Footprint {
             Resource::AddressSpace => self.address_space,
             Resource::Memory => self.memory,
             Resource::Commitment => self.commitment,
+            Resource::Slots => self.slots,
         }
     }
 }
@@ -235,8 +242,8 @@ impl fmt::Debug for Ceiling {
 mod tests {
     use super::*;
 
-    const SMALL: Footprint = Footprint { mappings: 5, address_space: 100, memory: 1, commitment: 0 };
-    const LARGE: Footprint = Footprint { mappings: 8, address_space: 100, memory: 1, commitment: 0 };
+    const SMALL: Footprint = Footprint { mappings: 5, address_space: 100, memory: 1, commitment: 0, slots: 0 };
+    const LARGE: Footprint = Footprint { mappings: 8, address_space: 100, memory: 1, commitment: 0, slots: 2 };
 
     fn ceiling(bounds: &[(Resource, u64)]) -> Ceiling {
         let bound = |(resource, room): &(Resource, u64)| Bound::new(*resource, room + 30, 20, 10, "raise it");
@@ -276,7 +283,7 @@ mod tests {
         assert_eq!(ceiling.live(), 2, "a mapping is no process");
         assert!(admit(&ceiling, &LARGE).is_err());
         drop((first, third, mapping));
-        assert_eq!((ceiling.live(), *ceiling.0.taken.lock()), (0, [0; 5]));
+        assert_eq!((ceiling.live(), *ceiling.0.taken.lock()), (0, [0; 6]));
     }
 
     #[test]

@@ -59,8 +59,8 @@ impl RuntimeBuilder {
         Ok(Survey {
             ceiling: plan.ceiling(&machine),
             machine,
-            small: wasm::usual(SMALL_BINARY),
-            large: wasm::usual(LARGE_BINARY),
+            small: wasm::usual(SMALL_BINARY, plan.allocator),
+            large: wasm::usual(LARGE_BINARY, plan.allocator),
             cache: loaded.engines.cache_directory().map(Into::into),
             engines: loaded.engines.classes(),
             registry: loaded.registry,

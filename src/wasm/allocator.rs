@@ -13,6 +13,10 @@ const SLOT_TABLES: u32 = 4;
 /// Elements that a table in a pool may grow to: a program with more functions has not been seen.
 const TABLE_ELEMENTS: usize = 1 << 20;
 
+/// Memories and tables of one module: what a binary can have at most. When a module goes, the pool looks for slots of as many
+/// memories as are said here.
+const PER_MODULE_MAX: u32 = 100;
+
 /// Bytes of the engine's own bookkeeping for an instance. It is taken from the heap when it is needed, so this only has to be
 /// more than any binary asks for.
 const INSTANCE_BYTES_MAX: usize = 64 << 20;
@@ -74,8 +78,8 @@ impl Allocator {
             .total_component_instances(u32::MAX)
             .max_core_instance_size(INSTANCE_BYTES_MAX)
             .max_component_instance_size(INSTANCE_BYTES_MAX)
-            .max_memories_per_module(u32::MAX)
-            .max_tables_per_module(u32::MAX)
+            .max_memories_per_module(PER_MODULE_MAX)
+            .max_tables_per_module(PER_MODULE_MAX)
             .max_memory_size(usize::try_from(MEMORY_RESERVATION_BYTES).unwrap_or(usize::MAX))
             .table_elements(TABLE_ELEMENTS)
             // A slot that was used has mappings, which no process accounts for any more: they are used again first, and only
@@ -92,10 +96,7 @@ pub(super) fn slots_for(memories: u64, tables: u64) -> u64 {
 
 /// The text is no [`Allocator`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected `on-demand`, `pool`, or `pool=SLOTS` with 1 to {} slots, found `{found}`",
-    Allocator::SLOTS_MAX
-)]
+#[error("expected `on-demand`, `pool`, or `pool=SLOTS` with 1 to {} slots, found `{found}`", Allocator::SLOTS_MAX)]
 pub struct AllocatorError {
     found: String,
 }
@@ -145,7 +146,10 @@ mod tests {
 
     #[test]
     fn a_slot_has_a_memory_and_four_tables() {
-        assert_eq!([slots_for(0, 0), slots_for(1, 4), slots_for(1, 5), slots_for(3, 5), slots_for(2, 60)], [1, 1, 2, 3, 15]);
+        assert_eq!(
+            [slots_for(0, 0), slots_for(1, 4), slots_for(1, 5), slots_for(3, 5), slots_for(2, 60)],
+            [1, 1, 2, 3, 15]
+        );
         let slots = [0, 5, u32::MAX].map(|slots| Allocator::Pool { slots }.slots());
         assert_eq!(slots, [Some(1), Some(5), Some(Allocator::SLOTS_MAX)]);
     }

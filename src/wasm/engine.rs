@@ -6,6 +6,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
+use super::allocator::Allocator;
 use crate::limits::Limits;
 use crate::reactor::assert_may_block;
 use crate::registry::Preempt;
@@ -35,7 +36,7 @@ const BACKTRACE_FRAMES: std::num::NonZeroUsize = std::num::NonZeroUsize::new(32)
 
 /// How engines are made.
 ///
-/// Defaults: compiled code is cached on disk, in wasmtime's own folder.
+/// Defaults: compiled code is cached on disk, in wasmtime's own folder; memories and stacks are allocated on demand.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineOptions {
@@ -43,11 +44,13 @@ pub struct EngineOptions {
     pub cache: bool,
     /// Where it is kept; `None` is wasmtime's folder below the user's cache directory.
     pub cache_directory: Option<PathBuf>,
+    /// Where the memories, tables and stacks of processes come from.
+    pub allocator: Allocator,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache: true, cache_directory: None }
+        Self { cache: true, cache_directory: None, allocator: Allocator::OnDemand }
     }
 }
 
@@ -58,6 +61,15 @@ pub enum EngineError {
     /// The engine refused its configuration: this machine lacks something it needs.
     #[error("the wasm engine can't run here")]
     Engine(#[source] wasmtime::Error),
+    /// The system does not give what a pool takes.
+    #[error("no pool of {slots} slots for processes can be set aside here: make it smaller")]
+    Pool {
+        /// How many were asked for.
+        slots: u32,
+        /// What was refused.
+        #[source]
+        cause: wasmtime::Error,
+    },
 }
 
 /// How the first content of a linear memory gets there.
@@ -135,6 +147,7 @@ pub struct Engines(Arc<Made>);
 
 struct Made {
     cache: Option<Cache>,
+    allocator: Allocator,
     by_class: RwLock<Vec<(EngineClass, Engine)>>,
 }
 
@@ -143,7 +156,7 @@ impl Engines {
     /// convenience, its absence is no failure.
     ///
     /// # Errors
-    /// [`EngineError::Engine`] when the engine can't run on this machine.
+    /// [`EngineError`] when the engine can't run on this machine, or has no room for its pool.
     pub fn new(options: &EngineOptions) -> Result<(Self, Option<wasmtime::Error>), EngineError> {
         let (mut cache, mut uncached) = (None, None);
         if options.cache {
@@ -152,7 +165,7 @@ impl Engines {
                 Err(error) => uncached = Some(error),
             }
         }
-        let engines = Self(Arc::new(Made { cache, by_class: RwLock::default() }));
+        let engines = Self(Arc::new(Made { cache, allocator: options.allocator, by_class: RwLock::default() }));
         // The most common one: a machine that lacks something is told before anything is loaded.
         engines.get(EngineClass::of(0, &Limits::default(), Preempt::Epoch))?;
         Ok((engines, uncached))
@@ -161,7 +174,7 @@ impl Engines {
     /// The engine of a class.
     ///
     /// # Errors
-    /// [`EngineError::Engine`] when the engine can't run on this machine.
+    /// [`EngineError`] when the engine can't run on this machine, or has no room for its pool.
     pub(crate) fn get(&self, class: EngineClass) -> Result<Engine, EngineError> {
         let find = |made: &[(EngineClass, Engine)]| {
             made.iter().find(|(known, _)| *known == class).map(|(_, engine)| engine.clone())
@@ -173,7 +186,10 @@ impl Engines {
         if let Some(engine) = find(&by_class) {
             return Ok(engine);
         }
-        let engine = Engine::new(&self.0.config(class)).map_err(EngineError::Engine)?;
+        let engine = Engine::new(&self.0.config(class)).map_err(|cause| match self.0.allocator.slots() {
+            None => EngineError::Engine(cause),
+            Some(slots) => EngineError::Pool { slots, cause },
+        })?;
         by_class.push((class, engine.clone()));
         Ok(engine)
     }
@@ -182,6 +198,11 @@ impl Engines {
     #[must_use]
     pub fn classes(&self) -> Vec<EngineClass> {
         self.0.by_class.read().iter().map(|(class, _)| *class).collect()
+    }
+
+    /// Where the memories, tables and stacks of processes come from.
+    pub(crate) fn allocator(&self) -> Allocator {
+        self.0.allocator
     }
 
     /// Where compiled code is kept; `None` when it is not.
@@ -219,6 +240,7 @@ impl Made {
             .cranelift_nan_canonicalization(class.fuel)
             // Set on purpose: the default follows RUST_BACKTRACE and doubles the cost of dropping a fiber.
             .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
+            .allocation_strategy(self.allocator.strategy())
             .cache(self.cache.clone());
         config
     }
@@ -252,7 +274,8 @@ mod tests {
 
     #[test]
     fn a_class_has_one_engine() {
-        let (engines, _) = Engines::new(&EngineOptions { cache: false, cache_directory: None }).expect("an engine");
+        let (engines, _) =
+            Engines::new(&EngineOptions { cache: false, ..EngineOptions::default() }).expect("an engine");
         let mut limits = Limits::default();
         let same = |one: EngineClass, other: EngineClass| {
             Engine::same(&engines.get(one).expect("an engine"), &engines.get(other).expect("an engine"))

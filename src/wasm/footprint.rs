@@ -2,6 +2,7 @@
 
 use wasmtime::ResourcesRequired;
 
+use super::allocator::{Allocator, slots_for};
 use super::engine::{EngineClass, HOST_STACK_BYTES, Image, MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
 use super::program::Target;
 use crate::limits::Limits;
@@ -14,6 +15,10 @@ const STACK_MAPPINGS: u64 = 2;
 /// Mappings of a memory: the guard before it, what is accessible, and what is reserved behind that. Growing moves the
 /// border between the last two and adds none.
 const MEMORY_MAPPINGS: u64 = 3;
+
+/// Mappings of a memory in a pool: what is accessible, and what is reserved behind that up to the next one. Those of stacks are
+/// made with the pool, and tables are one mapping together.
+const POOLED_MEMORY_MAPPINGS: u64 = 2;
 
 /// A mapped image splits what is accessible in three.
 const IMAGE_MAPPINGS: u64 = 2;
@@ -32,8 +37,8 @@ const RESIDENT_BYTES: u64 = 48 << 10;
 /// Bytes of a page of a memory; a smaller one is possible and counts as much.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// Memories of a component that does not say how many it has. It would import modules, and nobody provides any.
-const UNKNOWN_MEMORIES: u64 = 64;
+/// Memories and tables of a component that does not say how many it has. It would import modules, and nobody provides any.
+const UNKNOWN_COUNT: u64 = 64;
 
 /// Bytes of one element of a table: a reference.
 pub(super) const ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
@@ -51,12 +56,14 @@ pub(super) struct Needs {
     memories: u64,
     /// Bytes of all memories at their beginning.
     initial: u64,
+    tables: u64,
     /// Tables that are mapped by themselves from the beginning.
     large_tables: u64,
+    allocator: Allocator,
 }
 
 impl Needs {
-    pub(super) fn of(binary: usize, target: &Target) -> Self {
+    pub(super) fn of(binary: usize, target: &Target, allocator: Allocator) -> Self {
         let resources = match target {
             Target::ComponentCommand { pre, .. } | Target::Component { pre, .. } => {
                 pre.component().resources_required()
@@ -64,7 +71,7 @@ impl Needs {
             Target::CoreCommand { pre } | Target::Core { pre, .. } => Some(pre.module().resources_required()),
         };
         let resources = resources.as_ref();
-        let memories = resources.map_or(UNKNOWN_MEMORIES, |resources| u64::from(resources.num_memories));
+        let memories = resources.map_or(UNKNOWN_COUNT, |resources| u64::from(resources.num_memories));
         let pages = resources.and_then(|resources| resources.max_initial_memory_size).unwrap_or(0);
         let large = |resources: &ResourcesRequired| {
             u64::from(resources.num_tables) * table_mappings(resources.max_initial_table_size.unwrap_or(0))
@@ -73,18 +80,23 @@ impl Needs {
             binary: binary as u64,
             memories,
             initial: pages.saturating_mul(PAGE_BYTES).saturating_mul(memories),
+            tables: resources.map_or(UNKNOWN_COUNT, |resources| u64::from(resources.num_tables)),
             large_tables: resources.map_or(0, large),
+            allocator,
         }
     }
 
     /// Those of a usual binary of this size: one memory with a page.
-    fn usual(binary: usize) -> Self {
-        Self { binary: binary as u64, memories: 1, initial: PAGE_BYTES, large_tables: 0 }
+    fn usual(binary: usize, allocator: Allocator) -> Self {
+        Self { binary: binary as u64, memories: 1, initial: PAGE_BYTES, tables: 1, large_tables: 0, allocator }
     }
 
-    /// Tables that are mapped by themselves from the beginning, at most.
+    /// Tables that may be large without a mapping of their own beside the footprint: in a pool all of them.
     pub(super) fn large_tables(&self) -> u64 {
-        self.large_tables
+        match self.allocator {
+            Allocator::OnDemand => self.large_tables,
+            Allocator::Pool { .. } => u64::MAX,
+        }
     }
 
     /// The footprint of a process on an engine of this class.
@@ -95,19 +107,30 @@ impl Needs {
             Image::Mapped => (IMAGE_MAPPINGS, LARGE_INSTANCE_MAPPINGS, 0),
         };
         let memory = MEMORY_RESERVATION_BYTES + 2 * MEMORY_GUARD_BYTES;
+        if let Allocator::Pool { .. } = self.allocator {
+            // The rest was taken when the pool was made, before the system was asked what there is.
+            return Footprint {
+                mappings: self.memories * (POOLED_MEMORY_MAPPINGS + image) + instance,
+                address_space: 0,
+                memory: RESIDENT_BYTES + copied,
+                commitment: self.initial,
+                slots: slots_for(self.memories, self.tables),
+            };
+        }
         Footprint {
             mappings: STACK_MAPPINGS + self.memories * (MEMORY_MAPPINGS + image) + instance + self.large_tables,
             // What begins larger than the reservation gets one of its own, with as much again to grow.
             address_space: stack.saturating_add(self.memories * memory).saturating_add(self.initial.saturating_mul(2)),
             memory: RESIDENT_BYTES + copied,
             commitment: stack.saturating_add(self.initial),
+            slots: 0,
         }
     }
 }
 
 /// What one process takes whose entry names no limits, of a usual binary of so many bytes.
-pub(crate) fn usual(binary: usize) -> Footprint {
-    Needs::usual(binary).footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch))
+pub(crate) fn usual(binary: usize, allocator: Allocator) -> Footprint {
+    Needs::usual(binary, allocator).footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch))
 }
 
 #[cfg(test)]
@@ -121,17 +144,28 @@ mod tests {
 
     #[test]
     fn a_process_takes_what_its_binary_has() {
-        let small = usual(100 << 10);
-        assert_eq!((small.mappings, usual(1 << 20).mappings), (5, 8));
+        let small = usual(100 << 10, Allocator::OnDemand);
+        assert_eq!((small.mappings, usual(1 << 20, Allocator::OnDemand).mappings), (5, 8));
         assert_eq!(small.memory, (48 << 10) + (100 << 10));
         assert_eq!(small.commitment, (1 << 20) + (256 << 10) + (64 << 10));
         assert!((4 << 30..5 << 30).contains(&small.address_space));
-        let none = Needs { memories: 0, initial: 0, ..Needs::usual(100) };
+        let none = Needs { memories: 0, initial: 0, ..Needs::usual(100, Allocator::OnDemand) };
         assert_eq!((footprint(none).mappings, footprint(none).address_space), (2, (1 << 20) + (256 << 10)));
-        let many = Needs { memories: 3, large_tables: 2, ..Needs::usual(100) };
+        let many = Needs { memories: 3, large_tables: 2, ..Needs::usual(100, Allocator::OnDemand) };
         assert_eq!(footprint(many).mappings, 2 + 9 + 2);
-        let huge = Needs { initial: 6 << 30, ..Needs::usual(100) };
+        let huge = Needs { initial: 6 << 30, ..Needs::usual(100, Allocator::OnDemand) };
         assert!(footprint(huge).address_space > 12 << 30);
+    }
+
+    #[test]
+    fn in_a_pool_a_process_takes_slots_and_the_mappings_of_its_memories() {
+        let pool = Allocator::Pool { slots: 5 };
+        let (small, large) = (usual(100 << 10, pool), usual(1 << 20, pool));
+        assert_eq!((small.mappings, small.address_space, small.slots), (2, 0, 1));
+        assert_eq!((large.mappings, large.slots, large.memory), (5, 1, 48 << 10));
+        assert_eq!(small.commitment, 64 << 10, "its stack is a part of the pool");
+        let many = Needs { memories: 3, tables: 17, large_tables: 2, ..Needs::usual(100, pool) };
+        assert_eq!((footprint(many).mappings, footprint(many).slots, many.large_tables()), (6, 5, u64::MAX));
     }
 
     #[test]

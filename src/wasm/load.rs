@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
 use wasmtime::component::{self, Component};
 
+use super::allocator::Allocator;
 use super::engine::{EngineClass, Engines};
 use super::exports::{self, MethodError, START};
 use super::footprint::Needs;
@@ -46,6 +47,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) volumes: &'a Volumes,
     pub(crate) environment: &'a Arc<Environment>,
     pub(crate) resolver: &'a Arc<dyn Resolver>,
+    /// That of the engines.
+    pub(crate) allocator: Allocator,
 }
 
 /// Where relative paths of a guest start when its entry does not say.
@@ -402,7 +405,7 @@ fn link(
         };
         let program = Program {
             entry: entry.id().clone(),
-            needs: Needs::of(size, &targets[0].1),
+            needs: Needs::of(size, &targets[0].1, sources.allocator),
             targets,
             binary: size,
             limits: spec.limits.clone(),

@@ -13,6 +13,7 @@
 //! - The store lives inside the future of its process; counters that must outlive it live outside.
 //! - Everything a guest can reach was listed by its entry; what it merely imports is a stub that names itself.
 
+mod allocator;
 mod engine;
 mod exports;
 mod failure;
@@ -28,6 +29,7 @@ mod program;
 mod state;
 pub mod value;
 
+pub use allocator::{Allocator, AllocatorError};
 pub use engine::{EngineClass, EngineError, EngineOptions, Engines};
 pub(crate) use footprint::usual;
 pub use load::Progress;

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource as SystemLimit, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use wippy::Runtime;
 use wippy::process::{Exit, Payload, ProcessHandle, SpawnError, Start, State};
 use wippy::reactor::Clock;
+use wippy::runtime::Allocator;
+use wippy::{BuildError, Runtime, RuntimeBuilder};
 
-use super::support::{Said, app, fixture, guest_app, guest_index, hash_of};
+use super::support::{Said, app, fixture, guest_app, guest_index, hash_of, run_in};
 
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -84,6 +85,10 @@ const KINDS: [&str; 3] = ["component", "large", "wide"];
 
 impl Sleepers {
     fn new(max_processes: u64) -> Self {
+        Self::with(|builder| builder.max_processes(max_processes))
+    }
+
+    fn with(settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Self {
         let app = tempfile::tempdir().expect("a folder");
         let data = format!("(data (i32.const 65536) \"{}\")", "x".repeat(600 << 10));
         let wide = "(memory 1) (memory 1) (table 20000 funcref)";
@@ -102,7 +107,7 @@ impl Sleepers {
         fs::write(app.path().join("_index.yaml"), guest_index(&index)).expect("a file");
         let clock = Clock::manual();
         let builder = Runtime::builder().load(app.path()).cache(false).clock(clock.clone());
-        let runtime = builder.max_processes(max_processes).build();
+        let runtime = settings(builder).build();
         Self { runtime: runtime.unwrap_or_else(|error| panic!("{error:?}")), clock, _app: app }
     }
 
@@ -122,12 +127,17 @@ impl Sleepers {
 
     /// Moves the clock until this many have ended, and all of them well.
     fn wake(&self, processes: &[ProcessHandle]) {
+        self.wake_for(3, processes);
+    }
+
+    /// As [`wake`](Self::wake), with another result.
+    fn wake_for(&self, result: i64, processes: &[ProcessHandle]) {
         until("all return", || {
             self.clock.advance(Duration::from_secs(1)).expect("a manual clock");
             processes.iter().all(|process| process.exit().is_some())
         });
         for process in processes {
-            assert_eq!(process.exit(), Some(Exit::Returned(Payload::Int(3))));
+            assert_eq!(process.exit(), Some(Exit::Returned(Payload::Int(result))));
         }
     }
 }
@@ -181,6 +191,85 @@ fn threads_fill_a_small_ceiling_to_the_last_process() {
     });
     sleepers.wake(&later);
     assert_eq!((later.len(), sleepers.live(), over.into_inner()), (150, 0, false));
+}
+
+/// Spawns until nobody gets in, and tells how many have: the bound is that of the pool.
+fn fill_pool(sleepers: &Sleepers, kind: &str) -> Vec<ProcessHandle> {
+    let mut processes = Vec::new();
+    loop {
+        match sleepers.spawn(kind, "processes") {
+            Ok(process) => processes.push(process),
+            Err(SpawnError::Busy { bound, allowed, live, .. }) => {
+                assert_eq!((bound, allowed, live), ("slots of the pool", processes.len(), processes.len()), "{kind}");
+                return processes;
+            }
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+}
+
+#[test]
+fn a_pool_is_a_ceiling_at_which_nothing_fails() {
+    const SLOTS: u32 = 31;
+    let sleepers = Sleepers::with(|builder| builder.allocator(Allocator::Pool { slots: SLOTS }));
+    // A slot has a memory and four tables. In a pool a large table takes no mapping, so all of them grow.
+    for (kind, each, result) in [("component", 1, 3), ("large", 1, 3), ("wide", 3, 3), ("greedy", 15, GREED as i64)] {
+        // More than once, so that slots are used again.
+        for _ in 0..3 {
+            let processes = fill_pool(&sleepers, kind);
+            assert_eq!(processes.len(), 31 / each, "{kind}");
+            until("all sleep", || processes.iter().all(|process| process.state() == State::Blocked));
+            sleepers.wake_for(result, &processes);
+        }
+    }
+    // Who waits gets the slot of who ends.
+    let full = fill_pool(&sleepers, "wide");
+    let last = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| {
+            let start = || Sleepers::start("wide", "other");
+            (0..20)
+                .map(|_| sleepers.runtime.manager().spawn_within(start(), PATIENCE).expect("room"))
+                .collect::<Vec<_>>()
+        });
+        sleepers.wake(&full);
+        until("all have got in", || {
+            sleepers.clock.advance(Duration::from_secs(1)).expect("a manual clock");
+            waiting.is_finished()
+        });
+        waiting.join().expect("no panic")
+    });
+    sleepers.wake(&last);
+    assert_eq!(sleepers.live(), 0);
+}
+
+#[test]
+fn what_does_not_fit_a_slot_is_told_when_it_is_loaded() {
+    let binary = sleeper("(table 1048577 funcref)");
+    let index = format!(
+        "- {{ name: texts, kind: fs.directory, directory: . }}\n\
+         - {{ name: huge, kind: process.wasm, fs: app:texts, path: /huge.wasm, hash: '{}', method: sleep }}\n",
+        hash_of(&binary)
+    );
+    let app = app(&[("_index.yaml", &guest_index(&index))]);
+    fs::write(app.path().join("huge.wasm"), binary).expect("a file");
+    let build = |allocator| Runtime::builder().load(app.path()).cache(false).allocator(allocator).build();
+    assert!(build(Allocator::OnDemand).is_ok());
+    let Err(BuildError::Configuration(problems)) = build(Allocator::Pool { slots: 2 }) else { panic!("it fits") };
+    let told = problems.iter().map(|problem| format!("{problem:?}")).collect::<String>();
+    assert!(told.contains("1048577 which exceeds the limit of 1048576"), "{told}");
+}
+
+#[test]
+fn the_command_line_has_a_pool_too() {
+    let run = |allocator: &str| run_in(&fixture("apps/hello"), ["run", "--allocator", allocator, "greet", "World"]);
+    let on_demand = run("on-demand");
+    assert_eq!(on_demand.code, Some(0), "{}", on_demand.golden());
+    for allocator in ["pool=2", "pool"] {
+        assert_eq!(run(allocator).golden(), on_demand.golden());
+    }
+    let wrong = run("pool=0");
+    assert_eq!(wrong.code, Some(2), "{}", wrong.golden());
+    assert!(wrong.stderr.contains("`pool=SLOTS` with 1 to 16384 slots, found `pool=0`"), "{}", wrong.stderr);
 }
 
 #[test]
