@@ -199,13 +199,17 @@ impl Stage {
     pub(crate) fn hold_pool(&self) {
         let gate = Arc::<Gate>::default();
         let mut calls = Vec::new();
-        for _ in self.pool().running..POOL_THREADS {
-            let gate = gate.clone();
-            let mut call = Box::pin(self.pool.run(move || gate.wait()));
-            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-            calls.push(call);
-        }
-        until("the pool is held", || self.pool().running == POOL_THREADS);
+        until("the pool is held", || {
+            let pool = self.pool();
+            // A call that was running when this began may end before it is counted on.
+            for _ in pool.running + pool.queued..POOL_THREADS {
+                let gate = gate.clone();
+                let mut call = Box::pin(self.pool.run(move || gate.wait()));
+                assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                calls.push(call);
+            }
+            pool.running == POOL_THREADS
+        });
         *self.hold.borrow_mut() = Some(Hold { gate, calls });
     }
 
