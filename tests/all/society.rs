@@ -12,7 +12,7 @@ use std::time::Duration;
 use wippy::process::{Exit, Payload, ProcessHandle, Start, State};
 use wippy::reactor::Clock;
 
-use super::support::House;
+use super::support::{House, fixture, run_in};
 
 /// Every function of the guest as an entry of its own, with nothing forbidden.
 const ENTRIES: [(&str, &str); 10] = [
@@ -135,6 +135,19 @@ fn assert_all_gone(house: &House) {
         assert!(std::time::Instant::now() < patience, "processes are left");
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+#[test]
+fn commands_show_a_ring_a_cascade_and_a_flood() {
+    for (words, expected) in [
+        (["ring", "100", "10"], "100 processes passed the token round 10 times: 1000 hops\n"),
+        (["flood", "10000", "100"], "the sink returned 1000000\n"),
+    ] {
+        let said = run_in(&fixture("apps/society"), ["run"].into_iter().chain(words));
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr.as_str()), (Some(0), expected, ""));
+    }
+    let said = run_in(&fixture("apps/society"), ["run", "cascade", "20"]);
+    assert!(said.stdout.starts_with("20 linked processes ended with the last of them: failed: linked"), "{said:?}");
 }
 
 #[test]
