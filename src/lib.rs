@@ -47,7 +47,8 @@
 //!
 //! # Invariants
 //! - A worker never blocks and never unwinds; a panic in a step ends that process only.
-//! - The reactor is looked at at least once a tick while anything runs.
+//! - The reactor is looked at at least once a tick while anything runs; after two at the latest where a worker that has just
+//!   left it is in a step that never looks up.
 //! - A process is dropped on a worker, and its exit is published once, after its resources are gone.
 //! - No thread, timer or reactor of another executor runs in this program.
 //! - Bad input never panics, never hangs, and is answered with the place, the expectation and the next step.

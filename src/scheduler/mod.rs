@@ -14,7 +14,8 @@
 //!   the next tick.
 //! - A task is dropped on a worker, before it counts as complete. The exceptions are a suspended task whose last waker is
 //!   dropped elsewhere, and tasks that are woken after the shutdown.
-//! - While any worker is awake, somebody looks at the driver at least once a tick.
+//! - While any worker is awake, somebody looks at the driver at least once a tick; after two at the latest where a worker
+//!   that has just left it is in a step that never asks whether it should yield.
 
 mod builder;
 pub mod current;
