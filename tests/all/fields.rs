@@ -171,6 +171,7 @@ const OPTIONS: &[(&str, &str, Seen)] = &[
     ("RunArgs", "host", By("a_command_runs_on_the_named_host")),
     ("RunArgs", "words", By("options_behind_the_name_reach_the_guest")),
     ("RunArgs", "report", By("a_report_says_how_a_command_ended_and_what_it_used")),
+    ("RunArgs", "allocator", By("the_command_line_has_a_pool_too")),
     ("RunArgs", "list", By("a_list_as_json")),
     ("ListArgs", "json", By("a_list_as_json")),
     ("CheckArgs", "strict", By("warnings_are_told_once_unless_silence_is_wanted")),
