@@ -1,0 +1,110 @@
+//! What messages between guests cost: a ring that passes a token, and a flood from one guest to another, beside a peer that
+//! runs the same guests over tokio's channels; see `peer`. Beside both, native processes of ours do the same; see `native`. All
+//! have two workers.
+//!
+//! `cargo bench --bench messages` lets criterion measure one side after the other. On a machine that others use as well,
+//! `WIPPY_BENCH_ROUNDS=9 cargo bench --bench messages [FILTER]` measures the sides in turns and prints the median of each and
+//! their ratio, which is what to quote. `--test` makes everything small; the names carry the sizes.
+
+#[path = "../common/asked.rs"]
+mod asked;
+#[path = "../common/case.rs"]
+mod case;
+#[path = "../common/epochs.rs"]
+mod epochs;
+mod native;
+#[path = "../common/ours.rs"]
+mod ours;
+mod peer;
+#[path = "../common/turns.rs"]
+mod turns;
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use wippy::RuntimeBuilder;
+use wippy::process::Payload;
+use wippy::runtime::TICK;
+
+use asked::Asked;
+use case::{Case, Side};
+use native::{Native, Role};
+use ours::{Ours, result};
+use peer::Peer;
+
+/// Workers of each side.
+pub(crate) const WORKERS: usize = 2;
+
+/// About how long a turn lasts.
+const TURN: Duration = Duration::from_millis(700);
+
+const OURS: &str = "wippy";
+const PEER: &str = "tokio mpsc";
+const NATIVE: &str = "native processes";
+
+/// One call of the guest, which sends this many messages.
+#[derive(Clone, Copy)]
+struct Work {
+    function: &'static str,
+    numbers: (u32, u32),
+    messages: u64,
+}
+
+fn case(work: Work) -> Case {
+    let entry = |name: &str| {
+        format!(
+            "- {{ name: {name}, guest: society, method: {name}, imports: [wippy:process, wasi:clocks, wasi:poll], \
+             process: {{ spawn: ['app:*'], hosts: ['app:*'], signal: any }} }}\n"
+        )
+    };
+    let ours = Ours::new(&["ring", "ring-node", "flood", "sink"].map(entry).concat(), TICK);
+    let (one, other) = work.numbers;
+    let ours = Side::new(OURS, move |iterations| {
+        timed(iterations, || {
+            let said = result(ours.spawn(work.function, [Payload::from(one), Payload::from(other)]).wait());
+            assert!(said.get("ok").is_some(), "{said}");
+        })
+    });
+    let natives =
+        Ours::with("", |builder| Role::ALL.into_iter().map(Native::new).fold(builder, RuntimeBuilder::program));
+    let native = Side::new(NATIVE, move |iterations| {
+        timed(iterations, || {
+            let entry = format!("native:{}", work.function);
+            let process = natives.runtime.spawn(&entry, [Payload::from(one), Payload::from(other)]);
+            result(process.expect("a process").wait());
+        })
+    });
+    let peer = Peer::new();
+    let peer =
+        Side::new(PEER, move |iterations| peer.awake(|| timed(iterations, || peer.run(work.function, work.numbers))));
+    Case { per_iteration: Throughput::Elements(work.messages), sides: vec![ours, peer, native] }
+}
+
+fn timed(iterations: u64, mut work: impl FnMut()) -> Duration {
+    let begin = Instant::now();
+    (0..iterations).for_each(|_| work());
+    begin.elapsed()
+}
+
+fn main() {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let (nodes, rounds, messages) = if is_test { (4, 3, 100) } else { (100, 100, 10_000) };
+    let ring = Work { function: "ring", numbers: (nodes, rounds), messages: u64::from(nodes) * u64::from(rounds + 1) };
+    let flood = Work { function: "flood", numbers: (messages, 100), messages: u64::from(messages) };
+    let cases: Vec<(String, Box<dyn Fn() -> Case>)> = vec![
+        (format!("ring of {nodes} guests, {rounds} rounds"), Box::new(move || case(ring))),
+        (format!("{messages} messages of 100 bytes to one guest"), Box::new(move || case(flood))),
+    ];
+    let asked = Asked::read();
+    if let Some(rounds) = asked.rounds {
+        for (name, case) in cases.iter().filter(|(name, _)| name.contains(&asked.filter)) {
+            case().in_turns(name, rounds, TURN, 1);
+        }
+        return;
+    }
+    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
+    for (name, case) in &cases {
+        case::measure(&mut criterion, &format!("messages/{name}"), &[OURS, PEER, NATIVE], case);
+    }
+    criterion.final_summary();
+}
