@@ -1,6 +1,7 @@
 //! The one place where rooms are wired: load an application, start its hosts, spawn, shut down.
 
 mod machine;
+mod plan;
 mod services;
 mod survey;
 
@@ -8,33 +9,29 @@ use std::hash::BuildHasher as _;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::control::{self, ControlError};
 use crate::env::Environment;
 use crate::process::supervisor::{Supervisor, SupervisorConfig};
 use crate::process::{
-    Bound, Bounds, Ceiling, Host, HostKind, HostRules, MAILBOX_BYTES, MAILBOX_MESSAGES, Machinery, MailboxBounds,
-    Manager, Payload, Pid, ProcessHandle, Program, Resource, SpawnError, Start, Subscription,
+    Ceiling, HostKind, Manager, Payload, Pid, ProcessHandle, Program, SpawnError, Start, Subscription,
 };
-use crate::reactor::{BlockingConfig, BlockingPool, Clock, Reactor, ReactorConfig, assert_may_block};
-use crate::registry::{self, Diagnostics, EntryId, LoadOptions, ProcessHost, Registry, Spec};
-use crate::scheduler::{REPLACEMENTS_MAX, Scheduler, StepObserver, Ticker};
+use crate::reactor::{BlockingConfig, BlockingPool, Clock, assert_may_block};
+use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry};
+use crate::scheduler::{StepObserver, Ticker};
 use crate::volume::Volumes;
 use crate::wasi::{Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
 
 pub use crate::wasm::{Allocator, AllocatorError, EngineClass, Progress};
 pub use machine::{Descriptors, Machine};
+use plan::HostPlan;
 pub use services::ServicesError;
 pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
 
 /// The period of the ticker when [`RuntimeBuilder::tick`] says no other: the length of a slice.
 pub const TICK: Duration = Duration::from_millis(1);
-
-/// The number of the first process of a runtime.
-const FIRST_PROCESS: u64 = 1;
 
 /// What a [`Runtime`] is made of; see [`Runtime::builder`].
 ///
@@ -375,100 +372,6 @@ impl RuntimeBuilder {
             allocator: self.engine.allocator,
         };
         Ok((Loaded { registry, diagnostics, engines, programs }, plan))
-    }
-}
-
-/// What hosts are made with.
-struct HostPlan {
-    clock: Clock,
-    workers: Option<usize>,
-    tick: Duration,
-    blocking: BlockingPool,
-    observer: Option<Arc<dyn StepObserver>>,
-    max_processes: u64,
-    allocator: Allocator,
-}
-
-impl HostPlan {
-    /// What the machine allows, and what the embedder does.
-    fn ceiling(&self, machine: &Machine) -> Ceiling {
-        let own = (self.max_processes > 0)
-            .then(|| Bound::new(Resource::Processes, self.max_processes, 0, 0, "RuntimeBuilder::max_processes"));
-        // Each engine has a pool of this size: whoever has its slots here finds as many in that of its engine.
-        let pool = self.allocator.slots().map(|slots| {
-            Bound::new(
-                Resource::Slots,
-                slots.into(),
-                0,
-                0,
-                "a larger pool: `--allocator pool=SLOTS`, or RuntimeBuilder::allocator",
-            )
-        });
-        Ceiling::new(own.into_iter().chain(pool).chain(machine.bounds.iter().cloned()).collect())
-    }
-
-    /// The ticker: a thread for the real clock, and advances of a manual one.
-    fn ticker(&self) -> io::Result<Ticker> {
-        if !self.clock.is_manual() {
-            return Ticker::start(self.tick);
-        }
-        let ticker = Ticker::manual();
-        let ticking = ticker.clone();
-        // An advance of any length is one tick: ticks say "look up", they do not measure.
-        self.clock.on_advance(move |_| ticking.tick()).map_err(io::Error::other)?;
-        Ok(ticker)
-    }
-
-    fn hosts(&self, registry: &Registry, ticker: &Ticker, ceiling: &Ceiling) -> Vec<Host> {
-        let next = Arc::new(AtomicU64::new(FIRST_PROCESS));
-        let mut hosts = Vec::new();
-        for entry in registry.iter() {
-            let (kind, workers, rules) = match entry.spec() {
-                Spec::ProcessHost(host) => {
-                    (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(machine::cores), rules_of(host))
-                }
-                Spec::TerminalHost(host) => {
-                    let stop_timeout = host.lifecycle.stop_timeout;
-                    (HostKind::Terminal, 1, HostRules { stop_timeout, ..HostRules::default() })
-                }
-                _ => continue,
-            };
-            let (id, ticker, clock) = (entry.id().clone(), ticker.clone(), self.clock.clone());
-            let (blocking, observer) = (self.blocking.clone(), self.observer.clone());
-            let replacements = if rules.allow_preempt_none { REPLACEMENTS_MAX } else { 0 };
-            hosts.push(Host::new(entry.id().clone(), kind, rules, Arc::clone(&next), ceiling.clone(), move || {
-                let reactor = Reactor::new(clock.clone(), ReactorConfig::default().with_blocking(blocking.clone()))?;
-                let mut scheduler = Scheduler::builder(id.name())
-                    .workers(workers)
-                    .replacements(replacements)
-                    .driver(Arc::clone(&reactor) as _)
-                    .ticker(&ticker);
-                if let Some(observer) = &observer {
-                    scheduler = scheduler.observe(Arc::clone(observer));
-                }
-                Ok(Machinery { scheduler: scheduler.build()?, reactor })
-            }));
-        }
-        hosts
-    }
-}
-
-/// What a `process.host` declares for its processes.
-fn rules_of(host: &ProcessHost) -> HostRules {
-    let size =
-        |count: Option<u64>, default| count.map_or(default, |count| usize::try_from(count).unwrap_or(usize::MAX));
-    let bound = |count| size(count, usize::MAX);
-    HostRules {
-        bounds: Bounds { processes: bound(host.max_processes), queued: bound(host.max_queued) },
-        default_limits: host.default_limits.clone(),
-        ceilings: host.limits.clone(),
-        mailbox: MailboxBounds {
-            messages: size(host.mailbox.max_messages, MAILBOX_MESSAGES),
-            bytes: size(host.mailbox.max_bytes, MAILBOX_BYTES),
-        },
-        drop_oldest: host.mailbox.drop_oldest.iter().filter_map(|topic| topic.parse().ok()).collect(),
-        allow_preempt_none: host.allow_preempt_none,
-        stop_timeout: host.lifecycle.stop_timeout,
     }
 }
 

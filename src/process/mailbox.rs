@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::event::{Event, Signal};
 use super::message::{Message, Topic};
+use crate::registry::MAX_DROP_OLDEST;
 use crate::sync::Mutex;
 
 /// How many messages wait in a mailbox at most where nobody says another number.
@@ -17,7 +18,7 @@ pub const MAILBOX_MESSAGES: usize = 65_536;
 pub const MAILBOX_BYTES: usize = 64 << 20;
 
 /// How many topics a process may declare as drop-oldest.
-pub const DROP_OLDEST_MAX: usize = 64;
+pub const DROP_OLDEST_MAX: usize = MAX_DROP_OLDEST;
 
 /// The bounds of the mailboxes of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

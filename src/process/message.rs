@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Payload, Pid};
+use crate::registry::MAX_TOPIC;
 
 /// The longest topic, in bytes.
-pub const TOPIC_BYTES_MAX: usize = 1024;
+pub const TOPIC_BYTES_MAX: usize = MAX_TOPIC;
 
 /// What a message is about: the word by which a receiver sorts what comes in.
 ///

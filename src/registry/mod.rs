@@ -61,6 +61,7 @@ pub use order::DependencyCycle;
 pub use pattern::IdPattern;
 pub use position::Position;
 pub use spec::*;
+pub(crate) use spec::{MAX_DROP_OLDEST, MAX_TOPIC};
 pub use startup::{PlannedService, StartPlan};
 pub(crate) use units::parse_duration;
 

@@ -24,6 +24,7 @@ pub use pool::{Pool, PoolType};
 pub use service::ProcessService;
 pub use wasm::{Mount, NetworkRules, Transport, WasiEnv, WasiSpec, WasmSpec, WatSpec};
 
+pub(crate) use host::{MAX_DROP_OLDEST, MAX_TOPIC};
 pub(crate) use modules::is_module_name;
 
 use super::fields::Fields;
