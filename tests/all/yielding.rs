@@ -7,7 +7,7 @@ pub(crate) mod rows;
 /// What they are stuck on.
 pub(crate) mod stage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -22,21 +22,27 @@ use wippy::scheduler::{Scheduler, Step, Task};
 use wippy::volume::Volume;
 
 use rows::{End, Kind, ROWS, Row, SPEAK, SPOKEN, STDIN_ROWS, Stuck};
-use stage::{PATIENCE, Stage, Switches, until};
+use stage::{Inside, OTHER, PATIENCE, Stage, Switches, until};
 
 /// A wait for a lock or for a page can put a worker to sleep once in a while. A call that waits by design does so in every
-/// lap: one lap without any is the proof, and this many without such a lap are the failure.
+/// lap: one lap of its entry without any is the proof, and this many without such a lap are the failure.
 const LAPS_MAX: u32 = 30;
 
-/// From the start of the stuck ones to their end. Returns the steps of all processes, and how often the worker's thread
-/// waited inside of them.
-fn lap(stage: &Stage, rows: &[Row]) -> (u64, u64) {
+/// Of those who come and go, at least one of this many meets no such wait. They are all the same and take a step each: what
+/// waits by design waits in all of them.
+const OTHERS_CLEAN: u64 = 10;
+
+/// What the steps of each entry did in a lap.
+type Lap = BTreeMap<String, Inside>;
+
+/// From the start of the stuck ones to their end.
+fn lap(stage: &Stage, rows: &[Row]) -> Lap {
     lap_with(stage, rows, || ())
 }
 
 /// A lap with something that is done while everybody is stuck.
-fn lap_with(stage: &Stage, rows: &[Row], meanwhile: impl FnOnce()) -> (u64, u64) {
-    let (steps, switches) = stage.switches.so_far();
+fn lap_with(stage: &Stage, rows: &[Row], meanwhile: impl FnOnce()) -> Lap {
+    stage.switches.begin();
     let mut stuck: Vec<(Row, Stuck)> = rows.iter().map(|row| (*row, row.start(stage))).collect();
     let is_stuck = |(row, stuck): &(Row, Stuck)| {
         assert!(stuck.process.exit().is_none(), "{}: {:?}", row.name, stuck.process.exit());
@@ -75,8 +81,7 @@ fn lap_with(stage: &Stage, rows: &[Row], meanwhile: impl FnOnce()) -> (u64, u64)
             }
         }
     }
-    let (steps_then, switches_then) = stage.switches.so_far();
-    (steps_then - steps, switches_then - switches)
+    stage.switches.entries()
 }
 
 /// Others come and go, and nobody who is stuck makes a step meanwhile. Who had something left to do before (buffers to fill)
@@ -99,18 +104,25 @@ fn while_others_complete(stage: &Stage, stuck: &[(Row, Stuck)], is_stuck: impl F
     }
 }
 
-/// Laps until one has no wait inside of any step.
+/// Laps until each entry has had one without a wait inside of any of its steps.
 #[track_caller]
-fn laps(what: &str, mut lap: impl FnMut() -> (u64, u64)) {
-    let mut switches = Vec::new();
+fn laps(what: &str, mut lap: impl FnMut() -> Lap) {
     let mut steps = 0;
-    while switches.last() != Some(&0) {
-        assert!(switches.len() < LAPS_MAX as usize, "{what}: the worker waited in every lap: {switches:?}");
-        let (made, waited) = lap();
-        steps += made;
-        switches.push(waited);
+    let mut waits = BTreeMap::<String, Vec<u64>>::new();
+    while waits.is_empty() || !waits.values().all(|laps| laps.contains(&0)) {
+        let laps = waits.values().map(Vec::len).max().unwrap_or_default();
+        assert!(laps < LAPS_MAX as usize, "{what}: the worker waited in every lap: {waits:?}");
+        for (entry, inside) in lap() {
+            steps += inside.steps;
+            if entry == OTHER {
+                assert!(inside.clean * OTHERS_CLEAN >= inside.steps, "{what}: the others waited: {inside:?}");
+            } else {
+                waits.entry(entry).or_default().push(inside.waits);
+            }
+        }
     }
-    eprintln!("{what}: waits inside of steps {switches:?}, {steps} steps");
+    waits.retain(|_, laps| laps.iter().any(|waits| *waits > 0));
+    eprintln!("{what}: {steps} steps; waits inside of them, lap by lap: {waits:?}");
 }
 
 #[test]
@@ -139,7 +151,7 @@ fn a_guest_that_reads_its_standard_input_leaves_the_worker_to_others() {
                 "stdin" => assert!(program.said.contains("1: late"), "{:?}", program.said),
                 _ => assert!(program.said.iter().any(|line| line.starts_with("sum ") && line != "sum 0")),
             }
-            (program.steps, program.switches)
+            program.lap
         });
     }
 }
@@ -158,15 +170,14 @@ fn a_terminal_with_everybody_stuck_has_a_worker_for_others_and_only_documented_t
         let ours = names.iter().filter(|name| name.starts_with("wippy"));
         let strangers: Vec<_> = ours.filter(|name| !super::threads::is_documented(name)).collect();
         assert!(strangers.is_empty() && !threads.contains("tokio"), "{names:?}");
-        (program.steps, program.switches)
+        program.lap
     });
 }
 
 /// This program again, as one that has a standard input.
 struct OtherProgram {
     said: BTreeSet<String>,
-    steps: u64,
-    switches: u64,
+    lap: Lap,
 }
 
 impl OtherProgram {
@@ -181,7 +192,7 @@ impl OtherProgram {
             .expect("this program");
         let mut input = child.stdin.take();
         let mut said = BTreeSet::new();
-        let (mut steps, mut switches) = (0, 0);
+        let mut lap = Lap::new();
         for line in BufReader::new(child.stdout.take().expect("a pipe")).lines() {
             let line = line.expect("text");
             if line == SPEAK
@@ -190,14 +201,15 @@ impl OtherProgram {
                 input.write_all(SPOKEN).expect("somebody reads");
             }
             if let Some(counts) = line.strip_prefix("lap ") {
-                let (made, waited) = counts.split_once(' ').expect("two numbers");
-                (steps, switches) = (made.parse().expect("a number"), waited.parse().expect("a number"));
+                let [entry, steps, clean, waits] = counts.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+                let [steps, clean, waits] = [steps, clean, waits].map(|count| count.parse().expect("a number"));
+                lap.insert(entry.to_owned(), Inside { steps, clean, waits });
             }
             said.insert(line);
         }
         assert!(child.wait().expect("its end").success(), "{said:?}");
-        assert!(steps > 0, "{said:?}");
-        Self { said, steps, switches }
+        assert!(!lap.is_empty(), "{said:?}");
+        Self { said, lap }
     }
 }
 
@@ -213,11 +225,13 @@ fn the_other_program() {
     let stage = Stage::new("terminal", Clock::real(), &rows);
     // What the first processes of a program cost is not what this is about.
     stage.others_complete();
-    let (steps, switches) = lap_with(&stage, &rows, || {
+    let lap = lap_with(&stage, &rows, || {
         let names: Vec<_> = super::threads::thread_names(std::process::id()).into_iter().collect();
         println!("\nthreads {}", names.join(","));
     });
-    println!("\nlap {steps} {switches}");
+    for (entry, inside) in lap {
+        println!("\nlap {entry} {} {} {}", inside.steps, inside.clean, inside.waits);
+    }
 }
 
 /// A task of one step, which tells what it panicked with.

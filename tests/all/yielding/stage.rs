@@ -2,7 +2,7 @@
 //! of the test, and somebody who looks at the worker's thread around every step.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -27,7 +27,10 @@ use crate::support::text_app;
 /// How long a test waits for what must come before it says that it did not: no measure of anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many processes come and go while somebody is stuck.
+/// The entry of the processes that come and go while somebody is stuck.
+pub(crate) const OTHER: &str = "short";
+
+/// How many they are.
 const OTHERS: i64 = 1000;
 
 /// Threads of the pool: one for the standard input, two that the test holds.
@@ -48,7 +51,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A running application with an entry for each row, and the entry `short` of the others.
+/// A running application with an entry for each row, and the entry [`OTHER`].
 pub(crate) struct Stage {
     runtime: Runtime,
     host: &'static str,
@@ -90,7 +93,7 @@ impl Stage {
     ) -> Self {
         // A file system with a cache that can be dropped.
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let mut entries = "- { name: short, kind: process.wasm, guest: math, method: add }\n".to_owned();
+        let mut entries = format!("- {{ name: {OTHER}, kind: process.wasm, guest: math, method: add }}\n");
         #[cfg(feature = "http")]
         entries.push_str(&web.entries());
         for row in rows {
@@ -129,11 +132,11 @@ impl Stage {
         }
     }
 
-    pub(crate) fn spawn(&self, entry: &str, input: Vec<Payload>) -> ProcessHandle {
-        let (entry, host) = (format!("app:{entry}"), format!("app:{}", self.host));
+    pub(crate) fn spawn(&self, entry_name: &str, input: Vec<Payload>) -> ProcessHandle {
+        let (entry, host) = (format!("app:{entry_name}"), format!("app:{}", self.host));
         let start = Start::new(entry.parse().expect("an ID"), host.parse().expect("an ID"));
         let start = start.input(input).limits(self.limits.borrow().clone());
-        self.runtime.manager().spawn(start).expect("a host with room")
+        self.switches.known(entry_name, || self.runtime.manager().spawn(start).expect("a host with room"))
     }
 
     /// Gives those that are spawned from now on these limits; those before are returned.
@@ -171,8 +174,7 @@ impl Stage {
 
     /// Short processes run from their start to their end, with the right answers.
     pub(crate) fn others_complete(&self) {
-        let others: Vec<_> =
-            (0..OTHERS).map(|at| self.spawn("short", vec![Payload::Int(at), Payload::Int(1)])).collect();
+        let others: Vec<_> = (0..OTHERS).map(|at| self.spawn(OTHER, vec![Payload::Int(at), Payload::Int(1)])).collect();
         for (other, at) in others.iter().zip(0..) {
             assert_eq!(other.wait_timeout(PATIENCE), Some(Exit::Returned(Payload::Int(at + 1))), "{other:?}");
         }
@@ -322,11 +324,44 @@ impl Resolver for Names {
     }
 }
 
-/// Counts how often worker threads went to sleep inside of steps, by what the system says of them before and after.
+/// How often worker threads went to sleep inside of steps, by what the system says of them before and after; of each entry
+/// for itself.
 #[derive(Default)]
 pub(crate) struct Switches {
     steps: AtomicU64,
     inside: AtomicU64,
+    entries: Mutex<Entries>,
+}
+
+/// What the steps of an entry's processes did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Inside {
+    pub(crate) steps: u64,
+    /// Those in which no thread waited.
+    pub(crate) clean: u64,
+    /// How often a thread waited in the others.
+    pub(crate) waits: u64,
+}
+
+#[derive(Default)]
+struct Entries {
+    inside: BTreeMap<String, Inside>,
+    /// Processes whose steps are told apart, with the steps that are counted already.
+    known: Vec<(String, ProcessHandle, u64)>,
+}
+
+impl Entries {
+    /// Whose step has just ended: one worker makes one step at a time.
+    fn stepped(&mut self) -> &mut Inside {
+        let stepped = self.known.iter_mut().find_map(|(entry, process, counted)| {
+            let steps = process.steps();
+            (steps > *counted).then(|| {
+                *counted = steps;
+                entry.as_str()
+            })
+        });
+        self.inside.entry(stepped.unwrap_or(OTHER).to_owned()).or_default()
+    }
 }
 
 thread_local! {
@@ -352,17 +387,43 @@ impl Switches {
     pub(crate) fn so_far(&self) -> (u64, u64) {
         (self.steps.load(Ordering::Relaxed), self.inside.load(Ordering::Relaxed))
     }
+
+    /// Begins a lap: nothing has happened, and nobody is known.
+    pub(crate) fn begin(&self) {
+        *self.entries.lock() = Entries::default();
+    }
+
+    /// What the steps of each entry did since the lap began.
+    pub(crate) fn entries(&self) -> BTreeMap<String, Inside> {
+        self.entries.lock().inside.clone()
+    }
+
+    /// The process that `spawn` makes is one of `entry`. It makes no step before that is known.
+    fn known(&self, entry: &str, spawn: impl FnOnce() -> ProcessHandle) -> ProcessHandle {
+        let mut entries = self.entries.lock();
+        let process = spawn();
+        if entry != OTHER {
+            entries.known.push((entry.to_owned(), process.clone(), 0));
+        }
+        process
+    }
 }
 
 impl StepObserver for Switches {
     fn before_step(&self) {
+        drop(self.entries.lock());
         BEFORE.set(voluntary_switches());
     }
 
     fn after_step(&self) {
-        let inside = voluntary_switches() - BEFORE.get();
+        let waits = voluntary_switches() - BEFORE.get();
         self.steps.fetch_add(1, Ordering::Relaxed);
-        self.inside.fetch_add(inside, Ordering::Relaxed);
+        self.inside.fetch_add(waits, Ordering::Relaxed);
+        let mut entries = self.entries.lock();
+        let inside = entries.stepped();
+        inside.steps += 1;
+        inside.clean += u64::from(waits == 0);
+        inside.waits += waits;
     }
 }
 
