@@ -39,9 +39,10 @@
 //! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
+//! | [`batch`] | one entry over many inputs: windows, journals, records | `process`, `registry` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
 //! | [`runtime`] | wires all of them, once | all above |
-//! | [`cli`] | arguments in, exit code out | `runtime`, `control`, `registry`, `process` |
+//! | [`cli`] | arguments in, exit code out | `runtime`, `batch`, `control`, `registry`, `process` |
 //!
 //! A test reads every path of the source and fails on an import that is not in this table.
 //!
@@ -67,6 +68,7 @@ pub mod volume;
 pub mod wasi;
 pub mod wasm;
 
+pub mod batch;
 pub mod control;
 pub mod runtime;
 

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::batch::{Feed, Inputs, Map};
 use crate::control::{self, ControlError};
+
 use crate::env::Environment;
 use crate::process::supervisor::{Supervisor, SupervisorConfig};
 use crate::process::{
@@ -462,6 +464,41 @@ impl Runtime {
         let entry = EntryId::resolve(entry, "").map_err(|error| SpawnError::InvalidId { cause: error.to_string() })?;
         let host = self.manager.only_host(HostKind::Process)?.id().clone();
         self.manager.spawn(Start::new(entry, host).input(input.into_iter().map(Into::into)))
+    }
+
+    /// Runs `entry` over many inputs, a process each on the application's only `process.host`, a bounded number of them at once.
+    /// What comes out is an iterator and a stream of what became of each, in the order of the inputs; see [`Map`] for its
+    /// settings. Each input is what [`Runtime::spawn`] takes.
+    ///
+    /// ```
+    /// use wippy::Runtime;
+    ///
+    /// let runtime = Runtime::builder().load("fixtures/apps/mission").build()?;
+    /// let products = runtime.map("myns:compute_worker", (1..=1000).map(|factor| [factor, 2]))?;
+    /// let mut sum = 0;
+    /// for done in products.window(64) {
+    ///     sum += done.result?.as_i64().expect("a number");
+    /// }
+    /// assert_eq!(sum, 1_001_000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is no such entry, or not one `process.host`. What an input is refused for is the result of its item.
+    pub fn map<I>(&self, entry: &str, inputs: I) -> Result<Map<Inputs<I::IntoIter>>, SpawnError>
+    where
+        I: IntoIterator<IntoIter: Send, Item: IntoIterator<Item: Into<Payload>>>,
+    {
+        let entry = EntryId::resolve(entry, "").map_err(|error| SpawnError::InvalidId { cause: error.to_string() })?;
+        self.map_on(&entry, None, Inputs(inputs.into_iter()))
+    }
+
+    /// [`Runtime::map`] on this host, or on the only `process.host`, over inputs that may come later.
+    ///
+    /// # Errors
+    /// There is no such entry or host.
+    pub fn map_on<F: Feed>(&self, entry: &EntryId, host: Option<EntryId>, feed: F) -> Result<Map<F>, SpawnError> {
+        Map::new(Arc::clone(&self.manager), entry.clone(), host, feed)
     }
 
     /// The comings and goings of all processes from now on; see [`Manager::subscribe`].

@@ -289,19 +289,22 @@ impl ProcessCell {
         self.outcome.lock().exit.clone()
     }
 
+    /// The time from spawn to the end, once it has ended.
+    pub(super) fn wall(&self) -> Option<Duration> {
+        let ended = self.outcome.lock().ended?;
+        Some(Duration::from_nanos(ended.as_nanos().saturating_sub(self.usage.born_ns())))
+    }
+
     /// What is known of the process, once it has ended.
     pub(super) fn report(&self) -> Option<Report> {
-        let (exit, ended) = {
-            let outcome = self.outcome.lock();
-            (outcome.exit.clone()?, outcome.ended?)
-        };
+        let exit = self.exit()?;
         let usage = &self.usage;
         Some(Report {
             pid: self.pid.clone(),
             entry: self.entry.clone(),
             exit,
             limits: usage.limits().clone(),
-            wall: Duration::from_nanos(ended.as_nanos().saturating_sub(usage.born_ns())),
+            wall: self.wall()?,
             cpu: usage.cpu(),
             steps: self.steps(),
             preemptions: usage.preemptions(),

@@ -72,6 +72,12 @@ impl ProcessHandle {
         self.cell.report()
     }
 
+    /// The time from spawn to the end, once the process has ended.
+    #[must_use]
+    pub fn wall(&self) -> Option<Duration> {
+        self.cell.wall()
+    }
+
     /// Blocks this thread until the process has ended.
     ///
     /// On a worker, where waiting would be waiting for itself, it answers at once with [`Exit::Failed`] of kind

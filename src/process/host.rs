@@ -229,10 +229,10 @@ impl Host {
         };
         let entry = start.entry.clone();
         let cell = Arc::new(ProcessCell::new(pid.clone(), entry, Arc::clone(&usage), clock, mailbox, beginning));
-        let stdio = match self.kind {
+        let stdio = start.stdio.take().unwrap_or(match self.kind {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
-        };
+        });
         let birth = Birth {
             pid,
             entry: start.entry.clone(),

@@ -12,7 +12,7 @@ use super::lifecycle::{Subscribers, Subscription};
 use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
-use super::{ArgumentError, Host, HostKind, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, topology};
+use super::{ArgumentError, Host, HostKind, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, Stdio, topology};
 use crate::registry::{EntryId, LimitsSpec};
 
 /// What is needed to start a process.
@@ -44,6 +44,8 @@ pub struct Start {
     pub trap_links: bool,
     /// What is in its mailbox before its first step.
     pub messages: Vec<Message>,
+    /// Where its standard streams lead, instead of where those of its host do.
+    pub stdio: Option<Stdio>,
     /// The process that starts it.
     pub(super) starter: Option<Peers>,
     /// Who is told of the exit; in place before the first step, so that no exit can be missed.
@@ -64,6 +66,7 @@ impl Start {
             linked_with: None,
             trap_links: false,
             messages: Vec::new(),
+            stdio: None,
             starter: None,
             watchers: Vec::new(),
         }
@@ -108,6 +111,13 @@ impl Start {
     #[must_use]
     pub fn message(mut self, message: Message) -> Self {
         self.messages.push(message);
+        self
+    }
+
+    /// With standard streams that lead elsewhere than those of its host.
+    #[must_use]
+    pub fn stdio(mut self, stdio: Stdio) -> Self {
+        self.stdio = Some(stdio);
         self
     }
 

@@ -135,13 +135,32 @@ pub struct Birth {
 }
 
 /// Where the standard streams of a process lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Stdio {
     /// To the streams of this program: a command on a terminal host.
     Terminal,
     /// Output to the log, line by line; input is at its end.
+    #[default]
     Log,
+    /// Output to somebody who takes everything; input is at its end.
+    Sink(Arc<dyn Sink>),
+}
+
+/// A stream that processes write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardStream {
+    /// Its standard output.
+    Out,
+    /// Its standard error.
+    Err,
+}
+
+/// Takes what a process writes.
+pub trait Sink: Send + Sync + 'static {
+    /// These bytes were written. Called on a worker: it must not block. What a process may write is bounded by its limit
+    /// `max_output`; what is kept here, by who implements this.
+    fn write(&self, stream: StandardStream, bytes: &[u8]);
 }
 
 /// How a returned value is read at the end of a command.

@@ -59,7 +59,7 @@ pub use resolver::{
 };
 pub use state::{WasiState, WasiView};
 pub use stdio::{
-    BytesInput, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput, QUEUE_BYTES_MAX,
-    StreamFailure, TRANSFER_BYTES_MAX, Terminal,
+    BytesInput, Calls, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput,
+    QUEUE_BYTES_MAX, StreamFailure, TRANSFER_BYTES_MAX, Terminal,
 };
 pub use stub::{stub_missing, stub_missing_core};

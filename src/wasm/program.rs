@@ -19,12 +19,13 @@ use super::value::{ComponentPlan, CorePlan};
 use crate::env::{EnvError, Environment};
 use crate::limits::Limits;
 use crate::process::{
-    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, Stdio,
+    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, StandardStream,
+    Stdio,
 };
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
 use crate::wasi::{
-    GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig,
+    Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig,
     WasiState,
 };
 
@@ -245,7 +246,7 @@ impl Program {
         if self.profiles.contains(Profile::Http) {
             config.http = Some(self.surroundings.shared.http.of(birth));
         }
-        match birth.stdio {
+        match &birth.stdio {
             Stdio::Terminal => {
                 let (terminal, input) = self.surroundings.shared.streams.get(&birth.reactor);
                 config.stdin = Arc::new(input.clone());
@@ -260,6 +261,14 @@ impl Program {
                 }));
                 config.stderr =
                     Arc::new(Lines::new(move |line: &str| tracing::warn!(target: "guest", %pid, %entry, "{line}")));
+            }
+            Stdio::Sink(sink) => {
+                let output = |stream| {
+                    let sink = Arc::clone(sink);
+                    Arc::new(Calls::new(move |bytes: &[u8]| sink.write(stream, bytes)))
+                };
+                config.stdout = output(StandardStream::Out);
+                config.stderr = output(StandardStream::Err);
             }
         }
         Ok(config)

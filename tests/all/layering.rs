@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wasi", &["reactor", "volume", "env"]),
     ("wasm", &["wasi", "process", "function", "registry", "reactor", "volume", "env"]),
     ("lua", &["process", "function", "registry", "reactor", "volume", "env"]),
-    ("batch", &["process", "function"]),
+    ("batch", &["process", "function", "registry"]),
     ("control", &["process", "reactor"]),
     (
         "runtime",

@@ -2,6 +2,7 @@
 //! checks.
 
 /// As many processes as there can be.
+mod batch;
 mod ceiling;
 /// Processes of a running program, seen and ended by another.
 mod control;

@@ -4,6 +4,7 @@
 //! It never blocks: it takes or gives what it can now and says by its `poll_…` functions when to come again. Several
 //! tasks may wait on one stream; each leaves a waker.
 
+mod calls;
 mod capture;
 mod detached;
 mod input;
@@ -18,6 +19,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+pub use calls::Calls;
 pub use capture::Capture;
 pub(super) use detached::run_detached;
 pub use input::{BytesInput, EmptyInput, ProgramInput};

@@ -1,0 +1,3 @@
+//! One entry over many inputs, as a library and as a command.
+
+mod map;
