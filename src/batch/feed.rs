@@ -7,6 +7,10 @@ use crate::process::Payload;
 pub enum Fed {
     /// The arguments of the next item.
     Item(Vec<Payload>),
+    /// An input that can't be read: its item fails with this text.
+    Unreadable(String),
+    /// An input that is not run, and has an index all the same.
+    Skip,
     /// Nothing yet: whoever feeds pokes the map when there is more, see [`super::Poker`].
     Later,
     /// There is no more.

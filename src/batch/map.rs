@@ -61,7 +61,7 @@ pub struct Map<F> {
     /// What is handed out next.
     out: VecDeque<Done>,
     /// In order: what has to wait for its turn.
-    early: BTreeMap<u64, Done>,
+    early: BTreeMap<u64, Option<Done>>,
     /// In order: whose turn it is.
     turn: u64,
     /// How many completions are worth waking for.
@@ -101,6 +101,9 @@ pub struct Done {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ItemError {
+    /// The input could not be read.
+    #[error("{0}")]
+    Input(String),
     /// No process was started.
     #[error(transparent)]
     NotStarted(#[from] SpawnError),
@@ -113,10 +116,11 @@ pub enum ItemError {
 }
 
 impl ItemError {
-    /// Its cause in a word: `spawn`, `error`, `exit`, `trap`, `limit`, `cancelled`, `terminated` or `host`.
+    /// Its cause in a word: `input`, `spawn`, `error`, `exit`, `trap`, `limit`, `cancelled`, `terminated` or `host`.
     #[must_use]
     pub fn cause(&self) -> &'static str {
         match self {
+            Self::Input(_) => "input",
             Self::NotStarted(_) => "spawn",
             Self::Returned(_) => "error",
             Self::Ended(exit) => match exit {
@@ -132,7 +136,7 @@ impl ItemError {
 
     /// Whether another try may end better. Wrong arguments stay wrong, and who was asked to end was not to go on.
     fn is_worth_a_retry(&self) -> bool {
-        !matches!(self.cause(), "spawn" | "cancelled" | "terminated")
+        !matches!(self.cause(), "input" | "spawn" | "cancelled" | "terminated")
     }
 }
 
@@ -148,7 +152,7 @@ pub enum Next {
 }
 
 /// Wakes a map that waits for its feed.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Poker(Arc<Ready>);
 
 impl Poker {
@@ -233,10 +237,21 @@ impl<F: Feed> Map<F> {
         self
     }
 
-    /// How to tell this map that its feed has something new.
+    /// `poker` tells this map that its feed has something new. Before the first item.
+    pub fn poked_by(mut self, poker: &Poker) -> Self {
+        self.ready = Arc::clone(&poker.0);
+        self
+    }
+
+    /// Where the inputs come from.
     #[must_use]
-    pub fn poker(&self) -> Poker {
-        Poker(Arc::clone(&self.ready))
+    pub fn feed(&self) -> &F {
+        &self.feed
+    }
+
+    /// Where the inputs come from.
+    pub fn feed_mut(&mut self) -> &mut F {
+        &mut self.feed
     }
 
     /// How many items are in flight.
@@ -251,10 +266,9 @@ impl<F: Feed> Map<F> {
         self.next_index
     }
 
-    /// Begins no item from now on; those in flight go on.
+    /// Begins no item from now on; those that have begun go on, with the tries they have left.
     pub fn stop(&mut self) {
         self.has_ended = true;
-        self.retries = 0;
         let refused = self.refused.len();
         self.refused.retain(|item| item.attempts > 0);
         // In order, the index of the one that never began would be waited for.
@@ -264,6 +278,7 @@ impl<F: Feed> Map<F> {
     /// [`stop`](Self::stop), and ends those in flight by force.
     pub fn terminate(&mut self) {
         self.stop();
+        self.retries = 0;
         self.slots.iter().flatten().for_each(|slot| slot.process.terminate());
         for item in std::mem::take(&mut self.refused) {
             self.hand_out(Done::without_process(item, ItemError::Ended(Exit::Terminated)));
@@ -381,18 +396,23 @@ impl<F: Feed> Map<F> {
     }
 
     fn hand_out(&mut self, done: Done) {
+        self.settle(done.index, Some(done));
+    }
+
+    /// This index is over, with something to hand out or without.
+    fn settle(&mut self, index: u64, done: Option<Done>) {
         if !self.is_ordered {
-            self.out.push_back(done);
+            self.out.extend(done);
             return;
         }
-        if done.index != self.turn {
-            self.early.insert(done.index, done);
+        if index != self.turn {
+            self.early.insert(index, done);
             return;
         }
-        self.out.push_back(done);
+        self.out.extend(done);
         self.turn += 1;
         while let Some(done) = self.early.remove(&self.turn) {
-            self.out.push_back(done);
+            self.out.extend(done);
             self.turn += 1;
         }
     }
@@ -409,6 +429,15 @@ impl<F: Feed> Map<F> {
                     let index = self.next_index;
                     self.next_index += 1;
                     self.begin(Begun { index, attempts: 0, input });
+                }
+                Fed::Unreadable(message) => {
+                    let item = Begun { index: self.next_index, attempts: 0, input: Vec::new() };
+                    self.next_index += 1;
+                    self.hand_out(Done::without_process(item, ItemError::Input(message)));
+                }
+                Fed::Skip => {
+                    self.next_index += 1;
+                    self.settle(self.next_index - 1, None);
                 }
                 Fed::Later => return,
                 Fed::End => self.has_ended = true,

@@ -9,12 +9,24 @@
 //! - Every input that began leads to exactly one [`Done`]; one that did not begin leads to none.
 //! - No room is no failure: an item waits for it. It fails when it would not fit alone.
 //! - A map that is dropped ends what it has begun.
+//! - A journal confirms only records that the output has: whenever the program is ended, a resumed batch has each index once.
 
 mod captured;
+mod done;
 mod feed;
+mod halt;
+mod journal;
 mod map;
 mod ready;
+mod record;
+mod source;
+mod summary;
 
 pub use captured::{Captured, Output};
+pub use done::DoneSet;
 pub use feed::{Fed, Feed, Inputs};
+pub use halt::{Failures, Halt, ParseHaltError, Verdict};
+pub use journal::{Identity, Journal, JournalError, State, cut};
 pub use map::{Done, ItemError, Map, Next, Poker, WINDOW_MAX};
+pub use source::{FILE_BYTES_MAX, FileContent, LINE_BYTES_MAX, Source};
+pub use summary::{Summary, Totals};

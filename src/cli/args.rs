@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::exit::EXIT_CODES;
+use super::exit::{BATCH_CODES, EXIT_CODES};
 use super::kill::Wanted;
+use crate::batch::{Halt, WINDOW_MAX};
 use crate::registry::{LoadOptions, parse_duration};
 use crate::runtime::Allocator;
 
@@ -94,6 +95,8 @@ pub(super) enum Color {
 pub(super) enum Command {
     /// Runs a command of the application, or all its services
     Run(RunArgs),
+    /// Runs a command of the application over many inputs
+    Batch(BatchArgs),
     /// Reports every problem of the application; runs nothing
     Check(CheckArgs),
     /// Shows what this machine has and how many processes it can hold
@@ -154,6 +157,113 @@ pub(super) struct ListArgs {
     /// As a JSON array of objects with name, short, id, kind
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Each item is a process of its own. Its record is a line of JSON: `{"index":0,"ok":42}`, or `err` with what went wrong. A summary
+/// goes to stderr. Ctrl-C lets what runs end and begins nothing new; a second one ends the program at once.
+#[derive(Debug, Args)]
+#[command(after_help = BATCH_CODES)]
+pub(super) struct BatchArgs {
+    /// The command's name (see `wippy run list`), or the ID of a process entry
+    #[arg(value_name = "COMMAND|NS:ENTRY")]
+    pub(super) wanted: String,
+    /// Lines of JSON, each the arguments of an item: an array of them, or one value; `-` is the standard input
+    #[arg(short, long, value_name = "FILE", default_value = "-", conflicts_with_all = ["arg_files", "range"])]
+    pub(super) input: PathBuf,
+    /// An item for each file of this pattern, in the order of their names, with the content as its argument
+    #[arg(long, value_name = "GLOB", conflicts_with = "range")]
+    pub(super) arg_files: Option<String>,
+    /// With `--arg-files`: what of a file is the argument
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t, requires = "arg_files")]
+    pub(super) arg_files_as: ArgFilesAs,
+    /// An item for each whole number from A up to B, which is not one of them
+    #[arg(long, value_name = "A..B", value_parser = BatchRange::parse, allow_hyphen_values = true)]
+    pub(super) range: Option<BatchRange>,
+    /// Where records go; `-` is the standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(super) output: PathBuf,
+    /// Writes records as items end instead of in the order of the inputs
+    #[arg(long)]
+    pub(super) unordered: bool,
+    /// The most items in flight [default: 64 for each core]
+    #[arg(long, value_name = "ITEMS", value_parser = clap::value_parser!(u32).range(1..=WINDOW_MAX as i64))]
+    pub(super) window: Option<u32>,
+    /// Tries an item that fails so many times more
+    #[arg(long, value_name = "TIMES", default_value_t = 0)]
+    pub(super) retries: u32,
+    /// The most time that a try of an item may take
+    #[arg(long, value_name = "DURATION", value_parser = item_timeout)]
+    pub(super) timeout: Option<Duration>,
+    /// What failures do to the rest: `never`, `soon` (begin nothing new), `now` (and end what runs); `soon,fail=N` or
+    /// `soon,fail=N%` after so many
+    #[arg(long, value_name = "WHEN", default_value_t)]
+    pub(super) halt: Halt,
+    /// Keeps in this file what the output has, so that the batch can be resumed however it ended
+    #[arg(long, value_name = "FILE")]
+    pub(super) journal: Option<PathBuf>,
+    /// Goes on where the batch of the journal ended; begins it when there is no journal yet
+    #[arg(long, requires = "journal")]
+    pub(super) resume: bool,
+    /// Where output of guests goes: into the `record`, or to `stderr`, each line with the item's index
+    #[arg(long, value_name = "WHERE", value_enum, default_value_t)]
+    pub(super) guest_output: GuestOutput,
+    /// The most bytes of each output stream of an item that are kept
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 10)]
+    pub(super) guest_output_max: u32,
+    /// The summary as a line of JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The host to run on, where the application has several process hosts
+    #[arg(long, value_name = "ID")]
+    pub(super) host: Option<String>,
+    /// Where memories and stacks come from: `on-demand`, `pool`, or `pool=SLOTS`
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(super) allocator: Allocator,
+}
+
+/// What of a file is an argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ArgFilesAs {
+    /// What it has in it: text, or bytes when it is no UTF-8
+    #[default]
+    Contents,
+    /// Its path
+    Path,
+}
+
+/// Where the output of guests goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum GuestOutput {
+    /// Into the record of the item
+    #[default]
+    Record,
+    /// To stderr, when the item is over
+    Stderr,
+}
+
+/// The numbers of `--range`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BatchRange {
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+impl BatchRange {
+    fn parse(text: &str) -> Result<Self, String> {
+        let range = text.split_once("..").and_then(|(start, end)| Some((start.parse().ok()?, end.parse().ok()?)));
+        match range {
+            Some((start, end)) if start <= end => Ok(Self { start, end }),
+            _ => Err("expected two whole numbers, the smaller one first: `0..1000`".to_owned()),
+        }
+    }
+}
+
+fn item_timeout(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(timeout) if timeout.is_zero() => Err("no item ends in no time".to_owned()),
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(format!("{error}; write it as `500ms` or `2s`")),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -20,6 +20,15 @@ Exit codes:
   143      it was terminated, or SIGTERM came while it ran
   other    its own: the n of its exit(n); above 255 it is 255";
 
+/// The table of `wippy batch --help`.
+pub(super) const BATCH_CODES: &str = "\
+Exit codes:
+  0        all items ended well
+  1        some failed, or the batch stopped before its end
+  2        wrong arguments, bad configuration, a journal of another batch
+  130      SIGINT came; what ran has ended, and its records are written
+  143      SIGTERM came; the same";
+
 /// All went well.
 pub(super) const SUCCESS: u8 = 0;
 /// It was tried and went wrong.

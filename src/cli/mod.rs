@@ -15,6 +15,7 @@
 //! - No thread of its own: the main thread waits for signals and for the process in one read.
 
 mod args;
+mod batch;
 mod check;
 mod completions;
 mod descriptors;
@@ -60,6 +61,7 @@ fn run(argv: Vec<OsString>) -> u8 {
     let terminal = Terminal::new(global.color);
     let done: Result<u8, CommandError> = match &cli.command {
         Command::Run(args) => run::run(args, global, terminal),
+        Command::Batch(args) => batch::run(args, global, terminal),
         Command::Check(args) => check::run(args, global, terminal),
         Command::Doctor(args) => doctor::run(args, global, terminal),
         Command::Ps(args) => ps::run(args, terminal),

@@ -111,7 +111,7 @@ pub(super) fn system(error: &io::Error) -> CommandError {
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Wanted<'a> {
+pub(super) enum Wanted<'a> {
     Services,
     Command { name: &'a str, words: &'a [String] },
     Entry { id: EntryId, words: &'a [String] },
@@ -135,6 +135,15 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// One word: a command's name, or the ID of an entry.
+    pub(super) fn named(name: &'a str) -> Result<Self, CommandError> {
+        if !name.contains(':') {
+            return Ok(Self::Command { name, words: &[] });
+        }
+        let id = name.parse().map_err(|error| CommandError::usage(format!("`{name}`: {error}")))?;
+        Ok(Self::Entry { id, words: &[] })
+    }
+
     fn words(&self) -> &'a [String] {
         match self {
             Self::Services => &[],
@@ -143,7 +152,7 @@ impl<'a> Wanted<'a> {
     }
 
     /// The entry that is meant.
-    fn entry(&self, registry: &Registry) -> Result<EntryId, CommandError> {
+    pub(super) fn entry(&self, registry: &Registry) -> Result<EntryId, CommandError> {
         match self {
             Self::Command { name, .. } => match registry.command(name) {
                 Some((_, entry)) => Ok(entry.id().clone()),
@@ -206,7 +215,7 @@ fn host(named: Option<&str>, registry: &Registry) -> Result<EntryId, CommandErro
     }
 }
 
-fn named_host(named: &str, registry: &Registry) -> Result<EntryId, CommandError> {
+pub(super) fn named_host(named: &str, registry: &Registry) -> Result<EntryId, CommandError> {
     let id = named.parse::<EntryId>().map_err(|error| CommandError::usage(format!("`--host`: {error}")))?;
     match registry.get(&id).map(|entry| (entry.spec(), entry.kind())) {
         Some((Spec::TerminalHost(_) | Spec::ProcessHost(_), _)) => Ok(id),
@@ -300,7 +309,7 @@ fn not_served(entry: &EntryId, registry: &Registry) -> CommandError {
     CommandError::usage(format!("`{entry}` can't be run: this version does not serve `{kind}`"))
 }
 
-fn spawn_error(error: &SpawnError) -> CommandError {
+pub(super) fn spawn_error(error: &SpawnError) -> CommandError {
     match error {
         SpawnError::Arguments { .. } => CommandError::usage(error.to_string()),
         _ => CommandError::failed(chain(error)),

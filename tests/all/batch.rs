@@ -1,3 +1,4 @@
 //! One entry over many inputs, as a library and as a command.
 
+mod command;
 mod map;

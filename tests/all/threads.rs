@@ -17,6 +17,7 @@ const DOCUMENTED: &[&str] = &[
     "wippy-cache",
     "wippy-log",
     "wippy-control",
+    "wippy-input",
 ];
 
 pub(crate) fn is_documented(name: &str) -> bool {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use parking_lot::Mutex;
 use wippy::Runtime;
-use wippy::batch::{Done, Fed, Feed, ItemError, Map, Next};
+use wippy::batch::{Done, Fed, Feed, ItemError, Map, Next, Poker};
 use wippy::process::{
     ArgumentError, Birth, Exit, Failure, FailureKind, Payload, Process, Program, Progress, ResultStyle, SpawnError,
     Start,
@@ -323,9 +323,10 @@ fn a_feed_that_has_nothing_yet_is_asked_again_when_somebody_pokes() {
     let world = World::new();
     let given = Arc::new(Mutex::new(Vec::new()));
     let entry: EntryId = "native:items".parse().expect("an ID");
-    let mut map = world.runtime.map_on(&entry, None, Given(Arc::clone(&given))).expect("a host");
+    let poker = Poker::default();
+    let map = world.runtime.map_on(&entry, None, Given(Arc::clone(&given))).expect("a host");
+    let mut map = map.poked_by(&poker);
     assert!(matches!(map.next_within(Duration::ZERO), Next::Later));
-    let poker = map.poker();
     let giver = std::thread::spawn({
         let given = Arc::clone(&given);
         move || {
@@ -337,6 +338,27 @@ fn a_feed_that_has_nothing_yet_is_asked_again_when_somebody_pokes() {
     giver.join().expect("no panic");
     given.lock().push(Fed::End);
     assert!(map.next().is_none());
+}
+
+#[test]
+fn an_input_that_is_skipped_has_an_index_and_no_result() {
+    let world = World::new();
+    let entry: EntryId = "native:items".parse().expect("an ID");
+    for window in [1, 8] {
+        let fed = [
+            Fed::End,
+            Fed::Unreadable("torn".to_owned()),
+            Fed::Skip,
+            Fed::Item(item("value", 7)),
+            Fed::Skip,
+            Fed::Item(item("value", 5)),
+        ];
+        let given = Given(Arc::new(Mutex::new(fed.into())));
+        let map = world.runtime.map_on(&entry, None, given).expect("a host").window(window).starting_at(10);
+        let results: Vec<_> = map.map(|done| (done.index, done.result.map_err(|error| error.to_string()))).collect();
+        let expected = [(10, Ok(5.into())), (12, Ok(7.into())), (14, Err("torn".to_owned()))];
+        assert_eq!(results, expected);
+    }
 }
 
 #[test]
