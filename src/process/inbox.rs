@@ -61,6 +61,13 @@ impl Inbox {
         polled
     }
 
+    /// The next message of a topic that is wanted; those before it stay where they are.
+    ///
+    /// `wanted` is called with a lock held and must only look.
+    pub fn poll_message_where(&self, context: &mut Context<'_>, wanted: impl Fn(&Topic) -> bool) -> Poll<Message> {
+        self.noted(self.0.mailbox.poll_message_where(context, wanted))
+    }
+
     /// Has the oldest messages of a topic give way to newer ones of the same topic when the mailbox is full, instead of
     /// refusing those. What is dropped is counted.
     ///
@@ -76,6 +83,12 @@ impl Inbox {
     /// Whether the abnormal end of a linked process comes as an event from now on; otherwise it ends this one, too.
     pub fn trap_links(&self, trap: bool) {
         self.0.traps_links.store(trap, Ordering::Relaxed);
+    }
+
+    /// Whether it does, see [`Inbox::trap_links`].
+    #[must_use]
+    pub fn traps_links(&self) -> bool {
+        self.0.traps_links.load(Ordering::Relaxed)
     }
 
     /// What is in the mailbox, and what became of what was sent to it.

@@ -155,7 +155,11 @@ impl Queue {
     }
 
     fn take_message(&mut self) -> Option<Message> {
-        let (_, size, message) = self.messages.pop_front()?;
+        self.take_message_at(0)
+    }
+
+    fn take_message_at(&mut self, at: usize) -> Option<Message> {
+        let (_, size, message) = self.messages.remove(at)?;
         self.bytes -= size;
         self.waiting_of(&message.topic).into_iter().for_each(|waiting| *waiting -= 1);
         Some(message)
@@ -268,6 +272,18 @@ impl Mailbox {
     /// The next message.
     pub(super) fn poll_message(&self, context: &mut Context<'_>) -> Poll<Message> {
         self.poll(context, Queue::take_message)
+    }
+
+    /// The next message of a topic that is wanted.
+    pub(super) fn poll_message_where(
+        &self,
+        context: &mut Context<'_>,
+        wanted: impl Fn(&Topic) -> bool,
+    ) -> Poll<Message> {
+        self.poll(context, |queue| {
+            let at = queue.messages.iter().position(|(.., message)| wanted(&message.topic))?;
+            queue.take_message_at(at)
+        })
     }
 
     /// The next event.
