@@ -39,6 +39,7 @@
 //! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
+//! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor` |
 //! | [`batch`] | one entry over many inputs: windows, journals, records | `process`, `registry` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
 //! | [`runtime`] | wires all of them, once | all above |
@@ -65,6 +66,8 @@ pub mod env;
 pub mod process;
 pub mod volume;
 
+#[cfg(feature = "lua")]
+mod lua;
 pub mod wasi;
 pub mod wasm;
 

@@ -1,7 +1,10 @@
 //! The one place where rooms are wired: load an application, start its hosts, spawn, shut down.
 
+#[cfg(feature = "lua")]
+mod console;
 mod machine;
 mod plan;
+mod scripts;
 mod services;
 mod survey;
 
@@ -23,12 +26,13 @@ use crate::reactor::{BlockingConfig, BlockingPool, Clock, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry};
 use crate::scheduler::{StepObserver, Ticker};
 use crate::volume::Volumes;
-use crate::wasi::{Resolver, SystemResolver};
+use crate::wasi::{ProgramStreams, Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
 
 pub use crate::wasm::{Allocator, AllocatorError, EngineClass, Progress};
 pub use machine::{Descriptors, Machine};
 use plan::HostPlan;
+use scripts::Scripts;
 pub use services::ServicesError;
 pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
 
@@ -308,6 +312,7 @@ impl RuntimeBuilder {
         }
         let ticker = plan.ticker()?;
         ticker.on_tick(loaded.engines.on_tick());
+        loaded.scripts.on_tick(&ticker);
         // After loading, whose code is mapped, too.
         let ceiling = plan.ceiling(&Machine::probe());
         let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
@@ -348,15 +353,19 @@ impl RuntimeBuilder {
         if let Some(error) = uncached {
             tracing::warn!(%error, "compiled code is not cached");
         }
+        let streams = Arc::new(ProgramStreams::default());
         let sources = wasm::Sources {
             registry: &registry,
             volumes: &volumes,
             environment: &Arc::new(environment),
             resolver: &self.resolver,
+            streams: &streams,
             allocator: engines.allocator(),
         };
         let (mut programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
+        let scripts = Scripts::new(&streams);
+        diagnostics.append(scripts.load(&registry, &mut programs));
         for program in self.programs {
             let entry = program.entry().clone();
             if registry.get(&entry).is_some() || programs.insert(entry.clone(), program).is_some() {
@@ -373,7 +382,7 @@ impl RuntimeBuilder {
             max_processes: self.max_processes,
             allocator: self.engine.allocator,
         };
-        Ok((Loaded { registry, diagnostics, engines, programs }, plan))
+        Ok((Loaded { registry, diagnostics, engines, scripts, programs }, plan))
     }
 }
 
@@ -381,6 +390,7 @@ struct Loaded {
     registry: Registry,
     diagnostics: Diagnostics,
     engines: Engines,
+    scripts: Scripts,
     programs: wasm::Programs,
 }
 

@@ -59,6 +59,7 @@ pub(super) struct Outcome {
 pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: Option<Signal>) -> Outcome {
     let own = match exit {
         Exit::Returned(value) => match style.read(value) {
+            Ok(value) if style == ResultStyle::Script => scripted(value),
             Ok(value) => printed(value),
             Err(value) => error_value(entry, value),
         },
@@ -76,6 +77,7 @@ pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: 
                 | FailureKind::Deadlock
                 | FailureKind::LinkedProcess
                 | FailureKind::NoProcess
+                | FailureKind::Script
                 | FailureKind::Host => FAILURE,
             };
             complaint(code, format!("error: {}\n", failure.message.trim_end()))
@@ -111,6 +113,25 @@ fn printed(value: &Payload) -> Outcome {
         value => line_of(value),
     };
     Outcome { stdout, ..Outcome::default() }
+}
+
+/// The value of a script: numbers and truth values are the exit code, of which the system keeps eight bits.
+fn scripted(value: &Payload) -> Outcome {
+    let code = match value {
+        Payload::Int(code) => code.to_le_bytes()[0],
+        Payload::UInt(code) => code.to_le_bytes()[0],
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "checked to be in range; what is left is rounded towards zero"
+        )]
+        Payload::Float(code) if code.abs() < 9.0e18 => (*code as i64).to_le_bytes()[0],
+        Payload::Float(_) => FAILURE,
+        Payload::Bool(truth) => u8::from(!truth),
+        Payload::Nil | Payload::String(_) | Payload::Bytes(_) | Payload::List(_) | Payload::Map(_) => {
+            return printed(value);
+        }
+    };
+    Outcome { code, ..Outcome::default() }
 }
 
 fn line_of(value: &Payload) -> String {
@@ -221,6 +242,26 @@ mod tests {
         let list = Payload::List(vec![Payload::Int(1), Payload::String("a".into()), Payload::Nil]);
         assert_eq!(value(Exit::Returned(list)), out("[1,\"a\",null]\n"));
         assert_eq!(value(Exit::Returned(Payload::Nil)), out(""));
+    }
+
+    #[test]
+    fn the_value_of_a_script_is_its_code_or_its_output() {
+        let script = |value: Payload| outcome(&entry(), &Exit::Returned(value), ResultStyle::Script, None);
+        for (value, code) in [
+            (Payload::Int(3), 3),
+            (Payload::Int(259), 3),
+            (Payload::Int(-1), 255),
+            (Payload::Float(2.9), 2),
+            (Payload::Float(f64::NAN), 1),
+            (Payload::Float(1e300), 1),
+            (Payload::Bool(true), 0),
+            (Payload::Bool(false), 1),
+        ] {
+            assert_eq!(script(value.clone()), err(code, ""), "{value}");
+        }
+        assert_eq!(script("hello".into()), out("hello\n"));
+        assert_eq!(script(vec![Payload::Int(1)].into()), out("[1]\n"));
+        assert_eq!(script(Payload::Nil), out(""));
     }
 
     #[test]

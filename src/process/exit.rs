@@ -102,6 +102,8 @@ pub enum FailureKind {
     LinkedProcess,
     /// The process that was asked for is not there: `noproc`.
     NoProcess,
+    /// A script raised an error that nobody caught, or returned one.
+    Script,
     /// Anything else on the host's side.
     Host,
 }

@@ -171,6 +171,8 @@ pub enum ResultStyle {
     Value,
     /// The value is a WIT `result`: `ok` is the output, `err` an error.
     Result,
+    /// The value is a script's: a text or a table is the output, a number or a truth value the exit code.
+    Script,
 }
 
 impl ResultStyle {

@@ -119,6 +119,7 @@ fn failure_name(kind: FailureKind) -> &'static str {
         FailureKind::Deadlock => "deadlock",
         FailureKind::LinkedProcess => "linked-process",
         FailureKind::NoProcess => "no-process",
+        FailureKind::Script => "script",
         FailureKind::Host => "host",
     }
 }

@@ -39,20 +39,8 @@ pub(super) fn references(entry: &Entry, kinds: &Kinds, plan: &StartPlan, problem
             problems.add(wanted_by(dangling(entry, &reference, &path, kinds), entry, plan));
             continue;
         };
-        if kind == "process.lua" && reference.wanted == Wanted::Process {
-            let message = format!("`{}` is a `process.lua`, which is not served yet", reference.id);
-            let problem = entry.problem(Severity::Warning, "not-served", &path, message);
-            problems.add(problem.note("the service is not started"));
-            continue;
-        }
-        let unserved = reference.wanted == Wanted::Service && is_unserved(kind);
-        let unstarted = reference.wanted == Wanted::Service
-            && plan.get(entry.id()).is_some_and(|planned| planned.missing.contains(reference.id));
-        if unserved || (unstarted && reference.wanted.accepts(kind)) {
-            let message = match unserved {
-                true => format!("`{}` is a `{kind}`, which is not served yet, so it never runs", reference.id),
-                false => format!("`{}` never runs: its process is not served yet", reference.id),
-            };
+        if reference.wanted == Wanted::Service && is_unserved(kind) {
+            let message = format!("`{}` is a `{kind}`, which is not served yet, so it never runs", reference.id);
             let problem = entry.problem(reference.severity, "not-served", &path, message);
             problems.add(wanted_by(problem, entry, plan));
             continue;

@@ -17,8 +17,10 @@ pub(crate) enum KindStatus {
     Unknown,
 }
 
-const SERVED: [&str; 14] = [
+const SERVED: [&str; 16] = [
     "process.wasm",
+    "process.lua",
+    "library.lua",
     "process.service",
     "process.host",
     "terminal.host",
@@ -34,8 +36,7 @@ const SERVED: [&str; 14] = [
     "ns.definition",
 ];
 
-const NOT_SERVED_YET: [&str; 6] =
-    ["fs.embed", "process.lua", "function.lua", "library.lua", "function.wasm", "function.wat"];
+const NOT_SERVED_YET: [&str; 4] = ["fs.embed", "function.lua", "function.wasm", "function.wat"];
 
 /// The other kinds that Wippy's documents name.
 const FOREIGN: [&str; 41] = [

@@ -128,14 +128,9 @@ struct Search<'e> {
 }
 
 impl Search<'_> {
-    /// Whether something of this runtime can start it. A service of a process that is not served yet is not.
+    /// Whether something of this runtime can start it.
     fn is_service(&self, id: &EntryId) -> bool {
-        self.entries.get(id).is_some_and(|entry| match entry.spec() {
-            Spec::ProcessService(service) => {
-                self.entries.get(&service.process).is_none_or(|process| !matches!(process.spec(), Spec::ProcessLua(_)))
-            }
-            spec => spec.lifecycle().is_some(),
-        })
+        self.entries.get(id).is_some_and(|entry| entry.spec().lifecycle().is_some())
     }
 
     /// Plans an entry after all that it needs; `way` leads from a root to whoever asks.
@@ -177,7 +172,7 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{LuaSpec, ProcessHost, ProcessService, TerminalHost};
+    use crate::registry::{ProcessHost, ProcessService, TerminalHost};
 
     fn id(name: &str) -> EntryId {
         EntryId::new("app", name).expect("an ID")
@@ -263,7 +258,6 @@ mod tests {
 
     #[test]
     fn what_nobody_can_start_is_missing() {
-        let lua = Entry::new(id("p"), Spec::ProcessLua(LuaSpec::default()));
         let terminal = Entry::new(id("terminal"), Spec::TerminalHost(TerminalHost::default()));
         let a = service("a", REQUIRED, &["gone", "terminal", "db"]);
         let db = Entry::new(id("db"), Spec::Unserved(serde_json::Value::Null));
@@ -271,6 +265,5 @@ mod tests {
         let planned = plan.get(&id("a")).expect("planned");
         assert_eq!(planned.missing, [id("gone"), id("db")]);
         assert_eq!(planned.requires, [id("h"), id("terminal")]);
-        assert_eq!(StartPlan::of_entries(&[a, lua]), StartPlan::default(), "its process is not served yet");
     }
 }

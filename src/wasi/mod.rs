@@ -58,6 +58,7 @@ pub use resolver::{
     ABANDONED_LOOKUPS_MAX, LOOKUPS_MAX, LOOKUPS_QUEUED_MAX, Lookup, NoResolver, ResolveError, Resolver, SystemResolver,
 };
 pub use state::{WasiState, WasiView};
+pub(crate) use stdio::ProgramStreams;
 pub use stdio::{
     BytesInput, Calls, Capture, Discard, EmptyInput, Input, LINE_BYTES_MAX, Lines, Output, ProgramInput,
     QUEUE_BYTES_MAX, StreamFailure, TRANSFER_BYTES_MAX, Terminal,

@@ -29,7 +29,7 @@ use crate::registry::{
     Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Preempt, ProcessHost, Registry, Severity, Spec, WasmSpec,
 };
 use crate::volume::Volumes;
-use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, RULE_FORMS, Resolver, Rule};
+use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, ProgramStreams, RULE_FORMS, Resolver, Rule};
 
 /// Is told how loading goes on. Called from several threads.
 pub trait Progress: Send + Sync {
@@ -47,6 +47,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) volumes: &'a Volumes,
     pub(crate) environment: &'a Arc<Environment>,
     pub(crate) resolver: &'a Arc<dyn Resolver>,
+    pub(crate) streams: &'a Arc<ProgramStreams>,
     /// That of the engines.
     pub(crate) allocator: Allocator,
 }
@@ -95,7 +96,11 @@ fn run(
     let classes = Classes::of(sources.registry);
     let codes = compile_all(entries, &binaries, &classes, engines, progress);
     let linkers = Linkers::default();
-    let shared = Arc::new(program::Shared::default());
+    let shared = Arc::new(program::Shared {
+        streams: Arc::clone(sources.streams),
+        #[cfg(feature = "http")]
+        http: super::http::Clients::default(),
+    });
     let linked: Vec<_> = entries
         .par_iter()
         .zip(&binaries)

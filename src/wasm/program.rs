@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use wasmtime::component::{self, ComponentExportIndex};
 use wasmtime::{Engine, InstancePre, Store};
@@ -22,10 +22,9 @@ use crate::process::{
     self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, StandardStream,
     Stdio,
 };
-use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
 use crate::wasi::{
-    Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramInput, Resolver, Terminal, WasiConfig,
+    Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiConfig,
     WasiState,
 };
 
@@ -83,22 +82,10 @@ pub(super) struct Surroundings {
 }
 
 /// What all processes of an application share.
-#[derive(Default)]
 pub(super) struct Shared {
-    pub(super) streams: ProgramStreams,
+    pub(super) streams: Arc<ProgramStreams>,
     #[cfg(feature = "http")]
     pub(super) http: super::http::Clients,
-}
-
-/// The standard streams of this program, shared by all processes that have them: one queue of output, one buffer of
-/// input. Made with the first such process, over the blocking pool that all hosts share.
-#[derive(Default)]
-pub(super) struct ProgramStreams(OnceLock<(Terminal, ProgramInput)>);
-
-impl ProgramStreams {
-    fn get(&self, reactor: &Arc<Reactor>) -> &(Terminal, ProgramInput) {
-        self.0.get_or_init(|| (Terminal::program(reactor), ProgramInput::stdin(reactor)))
-    }
 }
 
 /// A guest that is over: everything it held is gone.

@@ -29,6 +29,9 @@ mod layering;
 mod limits;
 /// Random lives, many of them.
 mod lives;
+/// Scripts as processes.
+#[cfg(feature = "lua")]
+mod lua;
 /// The YAML of the mission as one application.
 mod mission;
 /// Code without checks.

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use super::super::fields::Fields;
 use super::super::{EntryId, Value};
+use super::limits::LimitsSpec;
 use super::pool::Pool;
 
 /// Lua code.
@@ -19,6 +20,8 @@ pub struct LuaSpec {
     pub imports: IndexMap<String, EntryId>,
     /// How many instances of a function there are.
     pub pool: Option<Pool>,
+    /// What it may use up.
+    pub limits: LimitsSpec,
 }
 
 impl LuaSpec {
@@ -45,7 +48,8 @@ impl LuaSpec {
         }
         let imports = imports(f);
         let pool = f.optional("pool", Pool::decode_fields);
-        Some(Self { source: source?, method: method?, modules, imports, pool })
+        let limits = LimitsSpec::decode(f, "limits");
+        Some(Self { source: source?, method: method?, modules, imports, pool, limits })
     }
 }
 

@@ -55,11 +55,11 @@ pub enum Spec {
     ProcessHost(ProcessHost),
     /// `terminal.host`: where a command runs, with the terminal's streams.
     TerminalHost(TerminalHost),
-    /// `process.lua`: a Lua process; not served yet.
+    /// `process.lua`: a Lua process.
     ProcessLua(LuaSpec),
     /// `function.lua`: a Lua function; not served yet.
     FunctionLua(LuaSpec),
-    /// `library.lua`: Lua code for others; not served yet.
+    /// `library.lua`: Lua code for others.
     LibraryLua(LuaSpec),
     /// `process.wasm`: a WebAssembly process.
     ProcessWasm(WasmSpec),

@@ -1,0 +1,134 @@
+//! The functions that the prelude has of the host.
+
+use std::sync::Arc;
+
+use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, Thread, Value};
+
+use super::call::{Refusal, Reply, encode};
+use super::own::{Order, Own};
+use super::value;
+
+/// The longest line of the log that one `print` makes, in bytes; the rest is left out.
+const LOG_LINE_MAX: usize = 64 << 10;
+
+pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<()> {
+    host.raw_set("text", lua.create_function(|_, value: Value| Ok(value::text_of(&value)))?)?;
+    host.raw_set(
+        "metamethod",
+        lua.create_function(|_, (object, name): (Value, LuaString)| match object {
+            Value::Table(table) => table.metatable().map_or(Ok(Value::Nil), |meta| meta.raw_get(name)),
+            _ => Ok(Value::Nil),
+        })?,
+    )?;
+    host.raw_set("concat", lua.create_function(concat)?)?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "status",
+        lua.create_function(move |lua, thread: Value| {
+            let answer = match &thread {
+                Value::Thread(thread) => Reply::values(lua, state.coroutines.lock().status(lua, thread)),
+                other => Err(Refusal::raise(format!(
+                    "bad argument #1 to 'status' (coroutine expected, got {})",
+                    other.type_name()
+                ))),
+            };
+            encode(lua, &state, answer)
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "is_nested",
+        lua.create_function(move |lua, ()| Ok(state.coroutines.lock().is_nested(&lua.current_thread())))?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "unpark",
+        lua.create_function(move |_, thread: Thread| {
+            state.order(Order::Unpark(thread));
+            Ok(())
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "spawn_coroutine",
+        lua.create_function(move |lua, (thread, arguments): (Thread, MultiValue)| {
+            let answer = if state.has_room() {
+                state.order(Order::Start(thread, arguments));
+                Reply::none()
+            } else {
+                let allowed = state.usage.limits().max_handles.unwrap_or(u64::MAX);
+                Err(Refusal::raise(format!(
+                    "a process may have {allowed} coroutines and waits at once: `max_handles` under `limits:` of its entry"
+                )))
+            };
+            encode(lua, &state, answer)
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "drop_task",
+        lua.create_function(move |_, id: i64| {
+            state.order(Order::Drop(id.unsigned_abs()));
+            Ok(())
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "trace",
+        lua.create_function(move |lua, error: Value| {
+            *state.trace.lock() = lua.traceback(None, 1).ok().map(|trace| trace.to_string_lossy());
+            Ok(error)
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "take",
+        lua.create_function(move |lua, port: i64| match state.ports.take(lua, &state, port)? {
+            Some(value) => (true, value).into_lua_multi(lua),
+            None => false.into_lua_multi(lua),
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "watch",
+        lua.create_function(move |_, ()| {
+            state.ports.watch();
+            Ok(())
+        })?,
+    )?;
+    let state = Arc::clone(own);
+    host.raw_set(
+        "print",
+        lua.create_function(move |lua, text: LuaString| {
+            let location = lua
+                .inspect_stack(2, |debug| {
+                    let source = debug.source().short_src.map(|name| name.into_owned()).unwrap_or_default();
+                    format!("{source}:{}", debug.current_line().unwrap_or_default())
+                })
+                .unwrap_or_default();
+            let bytes = text.as_bytes();
+            let answer = match state.usage.add_out(bytes.len()) {
+                Ok(()) => {
+                    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_MAX)]);
+                    let (pid, entry) = (state.pid(), &state.entry);
+                    tracing::info!(target: "guest", %pid, %entry, location, "{text}");
+                    Reply::none()
+                }
+                Err(limit) => state.end(limit),
+            };
+            encode(lua, &state, answer)
+        })?,
+    )
+}
+
+/// The texts of a list with a separator between them.
+fn concat(lua: &Lua, (parts, separator): (Table, LuaString)) -> mlua::Result<LuaString> {
+    let mut text = Vec::new();
+    for (at, part) in parts.sequence_values::<LuaString>().enumerate() {
+        if at > 0 {
+            text.extend_from_slice(&separator.as_bytes());
+        }
+        text.extend_from_slice(&part?.as_bytes());
+    }
+    lua.create_string(text)
+}

@@ -1,0 +1,132 @@
+//! How a script is kept from holding its worker: a look at the clock of preemption from the hook of the VM.
+//!
+//! The hook is called every [`INSTRUCTIONS`] instructions of any coroutine and costs next to nothing until the ticker has
+//! counted on. Then it asks what the epoch callback of a wasm guest asks: was an end asked for, is a limit of time reached, does
+//! somebody wait and is the slice over. Whatever the answer, the script is stopped by a yield out of the hook and not by
+//! an error, which a script could catch; one whose end is settled is never resumed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::limits::Usage;
+use crate::process::{Exit, step};
+use crate::reactor::Clock;
+
+/// Instructions between two calls of the hook. Measured by `benches`-like runs of loops, calls and string work: what a hook
+/// costs is the VM looking for it before each instruction, whatever its period, so the period is short enough that even
+/// instructions that call into the host do not add up to a tick.
+pub(super) const INSTRUCTIONS: u32 = 1000;
+
+/// The meter of one process.
+pub(super) struct Meter {
+    /// Counts on at every tick.
+    ticks: Arc<AtomicU64>,
+    /// The tick of the last look.
+    seen: AtomicU64,
+    usage: Arc<Usage>,
+    clock: Clock,
+    /// How the process ends, once that is settled from inside.
+    ending: Mutex<Option<Exit>>,
+    is_ending: AtomicBool,
+    /// Other coroutines of the process could run.
+    pub(super) has_others: AtomicBool,
+    /// Why the hook stopped the coroutine that has just yielded.
+    stop: Mutex<Stop>,
+}
+
+/// Why and where a hook stopped a coroutine.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    pub(super) look: Look,
+    /// Within a function of the prelude, which no other coroutine may see half done.
+    pub(super) is_critical: bool,
+}
+
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    GoOn,
+    /// The coroutine is to let others of its process run.
+    Rotate,
+    /// The process is to let others run.
+    Preempt,
+    /// It is over.
+    End,
+}
+
+impl Meter {
+    pub(super) fn new(ticks: Arc<AtomicU64>, usage: Arc<Usage>, clock: Clock) -> Self {
+        let seen = AtomicU64::new(ticks.load(Ordering::Relaxed));
+        Self {
+            ticks,
+            seen,
+            usage,
+            clock,
+            ending: Mutex::default(),
+            is_ending: AtomicBool::new(false),
+            has_others: AtomicBool::new(false),
+            stop: Mutex::new(Stop { look: Look::GoOn, is_critical: false }),
+        }
+    }
+
+    /// What the hook does: whether the coroutine is to yield. `is_critical` is asked only when it might.
+    pub(super) fn hook(&self, is_critical: impl FnOnce() -> bool) -> bool {
+        let look = self.look();
+        if look == Look::GoOn {
+            return false;
+        }
+        let stop = Stop { look, is_critical: is_critical() };
+        *self.stop.lock() = stop;
+        // Nobody waits outside of the process: the function may finish what it does.
+        !(look == Look::Rotate && stop.is_critical)
+    }
+
+    /// Why the coroutine that has just yielded was stopped.
+    pub(super) fn take_stop(&self) -> Stop {
+        std::mem::replace(&mut self.stop.lock(), Stop { look: Look::GoOn, is_critical: false })
+    }
+
+    /// Looks, if there was a tick since the last time.
+    pub(super) fn look(&self) -> Look {
+        if self.is_ending() {
+            return Look::End;
+        }
+        let now = self.ticks.load(Ordering::Relaxed);
+        if self.seen.swap(now, Ordering::Relaxed) == now {
+            return Look::GoOn;
+        }
+        if step::cancelled() {
+            self.end(Exit::Terminated);
+            return Look::End;
+        }
+        let now = self.clock.now().as_nanos();
+        if let Err(limit) = self.usage.check_time(now) {
+            self.end(Exit::LimitExceeded(limit));
+            return Look::End;
+        }
+        // Asked at each tick, also within a slice: it looks after the reactor.
+        if step::should_yield() && self.usage.is_slice_over(now) {
+            return Look::Preempt;
+        }
+        match self.has_others.load(Ordering::Relaxed) {
+            true => Look::Rotate,
+            false => Look::GoOn,
+        }
+    }
+
+    /// Settles the end of the process; the first one counts. The script is not resumed any more.
+    pub(super) fn end(&self, exit: Exit) {
+        self.ending.lock().get_or_insert(exit);
+        self.is_ending.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn take_end(&self) -> Option<Exit> {
+        self.is_ending().then(|| self.ending.lock().take()).flatten()
+    }
+}

@@ -1,0 +1,33 @@
+//! Lua scripts as processes: the second guest language, under the same contract as wasm.
+//!
+//! [`load`] parses the entries, [`program`] is one of them ready to be started, [`vm`] a VM with the sandbox in it, [`drive`]
+//! the scheduler of the coroutines within a process, [`meter`] what preempts them, [`modules`] what scripts may use.
+//!
+//! # Invariants
+//! - One VM a process, and only its own step is ever in it. No lock of this room is held while Lua runs.
+//! - Every coroutine is resumed by the driver, with nothing of the script below it on the stack. So a wait suspends only
+//!   who waits, a hook can preempt anywhere, and an end that is settled is an end: the script is not resumed, and no `pcall`
+//!   sees it.
+//! - No function of this room and none of Lua's own that are left in the sandbox calls a function of a script from C, and
+//!   none works longer than a tick without asking the meter.
+//! - No object of a script has a finalizer: dropping a VM runs nothing of it.
+//! - Values leave and enter a VM as payloads: whole numbers exact, everything bounded, what does not fit an error with its
+//!   place.
+
+mod call;
+mod chunks;
+mod drive;
+mod error;
+mod host;
+mod load;
+mod meter;
+mod modules;
+mod own;
+mod ports;
+mod program;
+mod terminal;
+mod value;
+mod vm;
+
+pub(crate) use load::Engine;
+pub(crate) use terminal::{Sink, Source, Streams, Terminal};

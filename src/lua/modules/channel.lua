@@ -1,0 +1,199 @@
+-- Channels: queues between the coroutines of one process. What is in them is the script's and counts as its memory.
+--
+-- A port is a channel that others fill, the mailbox of the process: it has no buffer of its own, and a value leaves the
+-- mailbox only when somebody is there to take it.
+local core, fields = ...
+local host, park, unpark, running = core.host, core.park, core.unpark, core.running
+local error, type, next, setmetatable, math_type = error, type, next, setmetatable, math.type
+local ipairs, insert, remove = ipairs, table.insert, table.remove
+
+local Channel = {}
+local Case = {}
+local channel_meta = { __index = Channel, __metatable = false, __name = "channel" }
+local case_meta = { __index = Case, __metatable = false, __name = "case" }
+
+local function is_channel(value)
+  return type(value) == "table" and value.receivers ~= nil and value.senders ~= nil
+end
+
+local function new(capacity, port)
+  return setmetatable({
+    capacity = capacity, port = port, first = 1, last = 0, buffer = {}, receivers = {}, senders = {}, closed = false,
+  }, channel_meta)
+end
+
+function fields.new(capacity)
+  capacity = capacity or 0
+  if math_type(capacity) ~= "integer" or capacity < 0 then
+    error("bad argument #1 to 'new' (a whole number that is not negative expected)", 2)
+  end
+  return new(capacity)
+end
+
+-- Somebody who waits. What is waiting in several channels, a select, is taken out of all of them when one serves it.
+local function serve(waiter, channel, value, ok)
+  for _, queue in ipairs(waiter.queues) do
+    for at, other in ipairs(queue) do
+      if other.waiter == waiter then
+        remove(queue, at)
+        break
+      end
+    end
+  end
+  waiter.channel, waiter.value, waiter.ok, waiter.served = channel, value, ok, true
+  unpark(waiter.thread)
+end
+
+-- Takes what is there: whether there was something, the value, and false for a channel that is closed and empty.
+local function take(channel)
+  if channel.first <= channel.last then
+    local value = channel.buffer[channel.first]
+    channel.buffer[channel.first] = nil
+    channel.first = channel.first + 1
+    local place = channel.senders[1]
+    if place then
+      channel.last = channel.last + 1
+      channel.buffer[channel.last] = place.value
+      serve(place.waiter, channel, nil, true)
+    end
+    return true, value, true
+  end
+  local place = channel.senders[1]
+  if place then
+    local value = place.value
+    serve(place.waiter, channel, nil, true)
+    return true, value, true
+  end
+  if channel.closed then return true, nil, false end
+  if channel.port then
+    local got, value = host.take(channel.port)
+    if got then return true, value, true end
+  end
+  return false
+end
+
+-- Leaves a value there if somebody takes it or there is room.
+local function give(channel, value)
+  local place = channel.receivers[1]
+  if place then
+    serve(place.waiter, channel, value, true)
+    return true
+  end
+  if channel.last - channel.first + 1 < channel.capacity then
+    channel.last = channel.last + 1
+    channel.buffer[channel.last] = value
+    return true
+  end
+  return false
+end
+
+local ports = {}
+
+local function wait(waiter, queue, channel, value)
+  insert(queue, { waiter = waiter, value = value })
+  insert(waiter.queues, queue)
+  if channel.port then host.watch() end
+end
+
+local function served(waiter)
+  repeat park() until waiter.served
+  return waiter
+end
+
+function Channel:receive()
+  local got, value, ok = take(self)
+  if got then return value, ok end
+  local waiter = { thread = running(), queues = {} }
+  wait(waiter, self.receivers, self)
+  served(waiter)
+  return waiter.value, waiter.ok
+end
+
+function Channel:send(value)
+  if self.port then error("this channel is filled by the runtime and can't be sent to", 2) end
+  if self.closed then error("attempt to send to a closed channel", 2) end
+  if give(self, value) then return true end
+  local waiter = { thread = running(), queues = {} }
+  wait(waiter, self.senders, self, value)
+  served(waiter)
+  if not waiter.ok then error("attempt to send to a closed channel", 2) end
+  return true
+end
+
+function Channel:close()
+  if self.closed then return end
+  self.closed = true
+  while self.receivers[1] do serve(self.receivers[1].waiter, self, nil, false) end
+  while self.senders[1] do serve(self.senders[1].waiter, self, nil, false) end
+end
+
+function Channel:case_receive()
+  return setmetatable({ channel = self, receives = true }, case_meta)
+end
+
+function Channel:case_send(value)
+  return setmetatable({ channel = self, value = value }, case_meta)
+end
+
+-- Tries a case: what a select answers with if it could be done now.
+local function try(case)
+  local channel = case.channel
+  if case.receives then
+    local got, value, ok = take(channel)
+    return got and { channel = channel, value = value, ok = ok }
+  end
+  if channel.closed then error("attempt to send to a closed channel", 0) end
+  return give(channel, case.value) and { channel = channel, ok = true }
+end
+
+function fields.select(cases)
+  if type(cases) ~= "table" then
+    error("bad argument #1 to 'select' (a table of cases expected, got " .. type(cases) .. ")", 2)
+  end
+  for at, case in ipairs(cases) do
+    if type(case) ~= "table" or not is_channel(case.channel) then
+      error("bad argument #1 to 'select' (case " .. at .. " is no `ch:case_receive()` or `ch:case_send(v)`)", 2)
+    end
+  end
+  for _, case in ipairs(cases) do
+    local done = try(case)
+    if done then return done end
+  end
+  if cases.default then return { default = true, ok = true } end
+  local waiter = { thread = running(), queues = {} }
+  for _, case in ipairs(cases) do
+    local channel = case.channel
+    wait(waiter, case.receives and channel.receivers or channel.senders, channel, case.value)
+  end
+  served(waiter)
+  return { channel = waiter.channel, value = waiter.value, ok = waiter.ok }
+end
+
+-- For modules.
+core.channel = { new = new, give = give, is_channel = is_channel, select = fields.select }
+
+-- A channel that is filled from this port of the host.
+function core.channel.port(number)
+  local channel = new(0, number)
+  ports[number] = channel
+  return channel
+end
+
+function core.channel.close_port(channel)
+  ports[channel.port] = nil
+  channel:close()
+end
+
+-- Hands what has come in to those who wait for it; how many still wait.
+function core.pump()
+  local waiting = 0
+  for number, channel in next, ports do
+    while channel.receivers[1] do
+      local got, value = host.take(number)
+      if not got then break end
+      give(channel, value)
+    end
+    waiting = waiting + #channel.receivers
+  end
+  return waiting
+end

@@ -1,0 +1,86 @@
+//! The modules that scripts may use: one file each, with a function `install` that makes its table.
+//!
+//! A module's function is made by [`Builder::function`](super::vm::Builder::function): it reads its arguments with
+//! [`Args`](super::call::Args) and answers with a [`Reply`](super::call::Reply): values at once, or a wait, which suspends the
+//! calling coroutine and nobody else. What fails comes back as `nil` and an error object, or is raised, see
+//! [`Refusal`](super::call::Refusal). No function calls a function of a script: C frames below a script can't be suspended.
+//! Where that is wanted, for an iterator or a callback, it is done in a Lua part beside the file, which has `core` and the
+//! module's table and passes answers of `Builder::raw` through `core.settle`.
+
+mod channel;
+mod errors;
+mod io;
+mod process;
+mod time;
+
+use std::collections::HashMap;
+
+use mlua::{Function, Lua, Table, Value};
+
+use super::vm::Builder;
+
+/// Makes the table of a module.
+type Install = fn(&Builder<'_>) -> mlua::Result<Table>;
+
+/// A module.
+struct Module {
+    name: &'static str,
+    install: Install,
+    /// Whether it is there without being listed.
+    is_global: bool,
+}
+
+const MODULES: [Module; 5] = [
+    Module { name: "channel", install: channel::install, is_global: true },
+    Module { name: "errors", install: errors::install, is_global: true },
+    Module { name: "io", install: io::install, is_global: false },
+    Module { name: "process", install: process::install, is_global: true },
+    Module { name: "time", install: time::install, is_global: false },
+];
+
+/// The module of this name, in our own letters.
+pub(super) fn find(name: &str) -> Option<&'static str> {
+    names().find(|known| *known == name)
+}
+
+/// Every module there is.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    MODULES.iter().map(|module| module.name)
+}
+
+/// The modules that a VM has.
+pub(super) struct Known(HashMap<&'static str, Value>);
+
+impl Known {
+    /// A table of these.
+    pub(super) fn table(&self, lua: &Lua, names: &[&'static str]) -> mlua::Result<Table> {
+        let table = lua.create_table()?;
+        for name in names {
+            table.raw_set(*name, self.0.get(name))?;
+        }
+        Ok(table)
+    }
+
+    /// Adds those that are there without being listed.
+    pub(super) fn add_globals(&self, table: &Table) -> mlua::Result<()> {
+        MODULES
+            .iter()
+            .filter(|module| module.is_global)
+            .try_for_each(|module| table.raw_set(module.name, self.0.get(module.name)))
+    }
+}
+
+/// Makes the modules that are listed, and those that are always there.
+pub(super) fn install(builder: &Builder<'_>, listed: impl Iterator<Item = &'static str>) -> mlua::Result<Known> {
+    let listed: Vec<&'static str> = listed.collect();
+    let seal: Function = builder.core.raw_get("seal")?;
+    let mut known = HashMap::new();
+    for module in MODULES.iter().filter(|module| module.is_global || listed.contains(&module.name)) {
+        let fields = (module.install)(builder)?;
+        known.insert(module.name, seal.call((module.name, fields))?);
+        if module.name == "channel" {
+            time::install_after(builder)?;
+        }
+    }
+    Ok(Known(known))
+}

@@ -1,0 +1,151 @@
+//! A process as its own script knows it: what the functions of the modules work with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Waker};
+
+use mlua::Thread;
+use parking_lot::Mutex;
+
+use super::call::{Answer, Reply, Waiting};
+use super::drive::Coroutines;
+use super::meter::Meter;
+use super::ports::Ports;
+use super::terminal::Streams;
+use crate::limits::{LimitExceeded, Usage, WaitReason};
+use crate::process::{Birth, Exit, Inbox, Peers, Pid, Stdio, Tasks};
+use crate::reactor::Reactor;
+use crate::registry::EntryId;
+
+/// What a process has of the world. Shared by the functions of its VM and by its driver, which are never in it at once: a
+/// step is on one thread, and no lock is held while Lua runs.
+pub(super) struct Own {
+    pub(super) entry: EntryId,
+    pub(super) inbox: Inbox,
+    pub(super) peers: Peers,
+    pub(super) reactor: Arc<Reactor>,
+    pub(super) tasks: Tasks,
+    pub(super) usage: Arc<Usage>,
+    pub(super) meter: Meter,
+    /// Who may take what comes in.
+    pub(super) ports: Ports,
+    /// The standard streams; none on a host that is no terminal.
+    pub(super) streams: Mutex<Option<Streams>>,
+    /// What the coroutine that is about to yield waits for.
+    pub(super) pending: Mutex<Option<(WaitReason, Waiting)>>,
+    /// What functions want of the driver, done when the coroutine that called has yielded or ended.
+    pub(super) orders: Mutex<Vec<Order>>,
+    /// What wakes the process.
+    waker: Mutex<Waker>,
+    next_task: AtomicU64,
+    /// Coroutines and tasks that the driver has, for the bound.
+    pub(super) held: AtomicUsize,
+    pub(super) coroutines: Mutex<Coroutines>,
+    /// Bytes of the VM that the process is charged with.
+    charged: Mutex<u64>,
+    /// The stack of the last error that nobody caught.
+    pub(super) trace: Mutex<Option<String>>,
+}
+
+/// Something that the driver does.
+pub(super) enum Order {
+    /// Goes on with a coroutine that was parked.
+    Unpark(Thread),
+    /// Starts a coroutine of its own.
+    Start(Thread, mlua::MultiValue),
+    /// Polls a future beside the coroutines; its result goes to `core.complete` with this number.
+    Beside(u64, WaitReason, Waiting),
+    /// Drops such a future.
+    Drop(u64),
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.usage.give_memory(*self.charged.lock());
+    }
+}
+
+impl Own {
+    pub(super) fn new(birth: Birth, ticks: Arc<AtomicU64>, streams: Option<Streams>) -> Arc<Self> {
+        let meter = Meter::new(ticks, Arc::clone(&birth.usage), birth.reactor.clock().clone());
+        debug_assert!(streams.is_none() || birth.stdio == Stdio::Terminal);
+        Arc::new(Self {
+            entry: birth.entry,
+            inbox: birth.inbox,
+            peers: birth.peers,
+            reactor: birth.reactor,
+            tasks: birth.tasks,
+            usage: birth.usage,
+            meter,
+            ports: Ports::default(),
+            streams: Mutex::new(streams),
+            pending: Mutex::new(None),
+            orders: Mutex::default(),
+            waker: Mutex::new(Waker::noop().clone()),
+            next_task: AtomicU64::new(1),
+            held: AtomicUsize::new(0),
+            coroutines: Mutex::default(),
+            charged: Mutex::default(),
+            trace: Mutex::default(),
+        })
+    }
+
+    pub(super) fn pid(&self) -> &Pid {
+        self.peers.pid()
+    }
+
+    /// A step begins: what wakes the process from now on.
+    pub(super) fn enter(&self, context: &Context<'_>) {
+        let mut waker = self.waker.lock();
+        if !waker.will_wake(context.waker()) {
+            waker.clone_from(context.waker());
+        }
+    }
+
+    pub(super) fn waker(&self) -> Waker {
+        self.waker.lock().clone()
+    }
+
+    pub(super) fn order(&self, order: Order) {
+        self.orders.lock().push(order);
+    }
+
+    /// Has `waiting` polled beside the coroutines, until it ends or [`Order::Drop`] says otherwise. Its number, for
+    /// `core.when`; none at the bound of what a process may hold.
+    pub(super) fn beside(&self, reason: WaitReason, waiting: Waiting) -> Option<u64> {
+        if !self.has_room() {
+            return None;
+        }
+        let id = self.next_task.fetch_add(1, Ordering::Relaxed);
+        self.order(Order::Beside(id, reason, waiting));
+        Some(id)
+    }
+
+    /// Ends the process for a limit that the caller has reached; the caller waits for that.
+    pub(super) fn end(&self, limit: LimitExceeded) -> Answer {
+        self.meter.end(Exit::LimitExceeded(limit));
+        Reply::wait(WaitReason::Output, std::future::pending::<()>(), |_, ()| Reply::none())
+    }
+
+    /// Charges the process with what its VM takes now.
+    ///
+    /// # Errors
+    /// With what the host holds for it, that is more than it may have.
+    pub(super) fn account(&self, bytes: usize) -> Result<(), LimitExceeded> {
+        let bytes = bytes as u64;
+        let mut charged = self.charged.lock();
+        match bytes.checked_sub(*charged) {
+            Some(more) => self.usage.take_memory(more)?,
+            None => self.usage.give_memory(*charged - bytes),
+        }
+        *charged = bytes;
+        Ok(())
+    }
+
+    /// Whether it may have another coroutine or task: `max_handles` bounds them.
+    pub(super) fn has_room(&self) -> bool {
+        let allowed = self.usage.limits().max_handles.unwrap_or(u64::MAX);
+        let waiting = self.orders.lock().len();
+        ((self.held.load(Ordering::Relaxed) + waiting) as u64) < allowed
+    }
+}

@@ -1,0 +1,251 @@
+//! The ends of the mailbox that a script has: its inbox, its events, and the topics it listens to.
+//!
+//! Nothing is moved out of the mailbox before a coroutine takes it, so the bounds of the mailbox are those of a script, too. A
+//! message of a topic that somebody listens to is for that one; all others are for the inbox, whether it is read or not.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use mlua::{IntoLuaMulti, Lua, Table, UserData, UserDataMethods, Value};
+use parking_lot::Mutex;
+
+use super::error::{self, ErrorObject};
+use super::own::Own;
+use super::value;
+use crate::process::{Event, Exit, Message, Payload, Pid, Topic};
+
+/// The number of the inbox.
+pub(super) const INBOX: i64 = 1;
+/// The number of the events.
+pub(super) const EVENTS: i64 = 2;
+
+/// Topics that a process may listen to at once: each message is compared with all of them.
+pub(super) const LISTENERS_MAX: usize = 256;
+
+/// A topic that somebody listens to.
+struct Listener {
+    number: i64,
+    /// A topic, or one whose `*` stand for any text.
+    pattern: String,
+    /// Whether messages come as such, or as what they say.
+    whole: bool,
+}
+
+/// The listeners of a process.
+#[derive(Default)]
+pub(super) struct Ports {
+    listeners: Mutex<Vec<Listener>>,
+    next: Mutex<i64>,
+    /// Whether a coroutine may wait for one of the ports.
+    watched: AtomicBool,
+}
+
+impl Ports {
+    /// A coroutine waits for a port from now on.
+    pub(super) fn watch(&self) {
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn unwatch(&self) {
+        self.watched.store(false, Ordering::Relaxed);
+    }
+
+    /// Listens to a topic. Its number; none at the bound.
+    pub(super) fn listen(&self, pattern: String, whole: bool) -> Option<i64> {
+        let mut listeners = self.listeners.lock();
+        if listeners.len() >= LISTENERS_MAX {
+            return None;
+        }
+        let mut next = self.next.lock();
+        *next += 1;
+        let number = EVENTS + *next;
+        listeners.push(Listener { number, pattern, whole });
+        Some(number)
+    }
+
+    /// Listens no more: what is still there for it is for the inbox.
+    pub(super) fn unlisten(&self, number: i64) {
+        self.listeners.lock().retain(|listener| listener.number != number);
+    }
+
+    /// Takes what there is for a port now; the process is woken when more comes in.
+    pub(super) fn take(&self, lua: &Lua, own: &Own, number: i64) -> mlua::Result<Option<Value>> {
+        let waker = own.waker();
+        let mut context = Context::from_waker(&waker);
+        if number == EVENTS {
+            return match own.inbox.poll_event(&mut context) {
+                Poll::Ready(event) => event_to_lua(lua, &event).map(Some),
+                Poll::Pending => Ok(None),
+            };
+        }
+        let (message, whole) = {
+            let listeners = self.listeners.lock();
+            let wanted = |topic: &Topic| owner(&listeners, topic) == number;
+            let whole = listeners.iter().find(|listener| listener.number == number).is_none_or(|of| of.whole);
+            (own.inbox.poll_message_where(&mut context, wanted), whole)
+        };
+        match message {
+            Poll::Ready(message) if whole => Ok(Some(Value::UserData(lua.create_userdata(MessageObject(message))?))),
+            Poll::Ready(message) => said(lua, &message.payloads).map(Some),
+            Poll::Pending => Ok(None),
+        }
+    }
+}
+
+/// Whose a topic is: an exact listener's before one with a pattern, then the inbox's.
+fn owner(listeners: &[Listener], topic: &Topic) -> i64 {
+    let topic = topic.as_str();
+    let exact = listeners.iter().find(|listener| listener.pattern == topic);
+    let found = exact.or_else(|| listeners.iter().find(|listener| matches(&listener.pattern, topic)));
+    found.map_or(INBOX, |listener| listener.number)
+}
+
+/// Whether a topic fits a pattern, in which `*` stands for any text.
+fn matches(pattern: &str, topic: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = parts.next().and_then(|first| topic.strip_prefix(first)) else { return false };
+    let mut parts: Vec<&str> = parts.collect();
+    let Some(last) = parts.pop() else { return rest.is_empty() };
+    let mut rest = rest;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+/// What a message says: its payload, a list of several.
+fn said(lua: &Lua, payloads: &[Payload]) -> mlua::Result<Value> {
+    let value = match payloads {
+        [] => Ok(Value::Nil),
+        [payload] => value::to_lua(lua, payload),
+        payloads => value::to_lua(lua, &Payload::List(payloads.to_vec())),
+    };
+    match value {
+        Ok(value) => Ok(value),
+        Err(problem) => error::to_lua(lua, problem.into()),
+    }
+}
+
+/// A message as scripts have it.
+struct MessageObject(Message);
+
+impl UserData for MessageObject {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("topic", |lua, message, ()| lua.create_string(message.0.topic.as_str()));
+        methods.add_method("from", |lua, message, ()| {
+            lua.create_string(message.0.from.as_ref().map(Pid::to_string).unwrap_or_default())
+        });
+        methods.add_method("payload", |lua, message, ()| {
+            let object = |payload: &Payload| lua.create_userdata(PayloadObject(payload.clone())).map(Value::UserData);
+            match &message.0.payloads[..] {
+                [] => Ok(Value::Nil),
+                [payload] => object(payload),
+                payloads => {
+                    let items: Vec<Value> = payloads.iter().map(object).collect::<Result<_, _>>()?;
+                    lua.create_sequence_from(items).map(Value::Table)
+                }
+            }
+        });
+    }
+}
+
+/// A payload as scripts have it.
+pub(super) struct PayloadObject(pub(super) Payload);
+
+impl UserData for PayloadObject {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("data", |lua, payload, ()| match value::to_lua(lua, &payload.0) {
+            Ok(value) => value.into_lua_multi(lua),
+            Err(problem) => (Value::Nil, error::to_lua(lua, problem.into())?).into_lua_multi(lua),
+        });
+    }
+}
+
+/// An event in both shapes that scripts know: `kind` and `result`, and the older `type` and `value`.
+fn event_to_lua(lua: &Lua, event: &Event) -> mlua::Result<Value> {
+    let table = lua.create_table()?;
+    let (name, kind, from) = match event {
+        Event::Exit { from, exit } => {
+            ended(lua, &table, exit)?;
+            ("EXIT", "pid.exit", from.to_string())
+        }
+        Event::LinkDown { from, exit } => {
+            ended(lua, &table, exit)?;
+            ("LINK_DOWN", "pid.link.down", from.to_string())
+        }
+        Event::Cancel { from, reason } => {
+            table.raw_set("reason", reason.as_str())?;
+            ("CANCEL", "pid.cancel", from.as_ref().map_or_else(|| "{|}".to_owned(), Pid::to_string))
+        }
+    };
+    table.raw_set("type", name)?;
+    table.raw_set("kind", kind)?;
+    table.raw_set("from", from)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    table.raw_set("at", i64::try_from(now.as_secs()).unwrap_or(i64::MAX))?;
+    Ok(Value::Table(table))
+}
+
+/// How a process ended, with its value or its error.
+fn ended(lua: &Lua, table: &Table, exit: &Exit) -> mlua::Result<()> {
+    let (value, error) = outcome(lua, exit)?;
+    let result = lua.create_table()?;
+    result.raw_set("value", &value)?;
+    result.raw_set("error", &error)?;
+    table.raw_set("result", result)?;
+    table.raw_set("value", value)?;
+    table.raw_set("error", error)
+}
+
+/// What a process returned and its error, one of which is nil.
+pub(super) fn outcome(lua: &Lua, exit: &Exit) -> mlua::Result<(Value, Value)> {
+    let problem = match exit {
+        Exit::Returned(payload) => match value::to_lua(lua, payload) {
+            Ok(value) => return Ok((value, Value::Nil)),
+            Err(problem) => ErrorObject::from(problem),
+        },
+        exit => match ErrorObject::of_exit(exit) {
+            Some(problem) => problem,
+            None => return Ok((Value::Nil, Value::Nil)),
+        },
+    };
+    Ok((Value::Nil, error::to_lua(lua, problem)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exact_listener_is_asked_before_a_pattern_and_the_inbox() {
+        let ports = Ports::default();
+        let star = ports.listen("orders.*".into(), false).unwrap();
+        let exact = ports.listen("orders.new".into(), false).unwrap();
+        let owner = |topic: &str| owner(&ports.listeners.lock(), &topic.parse().unwrap());
+        assert_eq!([owner("orders.new"), owner("orders.old"), owner("x")], [exact, star, INBOX]);
+        ports.unlisten(exact);
+        assert_eq!(super::owner(&ports.listeners.lock(), &"orders.new".parse().unwrap()), star);
+    }
+
+    #[test]
+    fn a_star_is_any_text() {
+        for (pattern, topic, fits) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a*c*e", "abcde", true),
+            ("a*c*e", "abde", false),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches(pattern, topic), fits, "{pattern} {topic}");
+        }
+    }
+}

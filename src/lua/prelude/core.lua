@@ -1,0 +1,258 @@
+-- What stands between scripts and the host: calls that answer, fail or wait, coroutines that the host's scheduler drives,
+-- and the way a script is started. Runs once in every VM, before anything else, and has the functions of the host as `host`.
+--
+-- A coroutine speaks to its driver by what it yields, and only this file yields. The first value says what is wanted;
+-- nothing at all is a hook that preempts.
+local host = ...
+
+local VALUES, RAISE, WAIT, PARK, RESUME, YIELD = 0, 1, 2, 3, 4, 5
+
+local create, yield, running = coroutine.create, coroutine.yield, coroutine.running
+local pcall, xpcall, error, type, next, select = pcall, xpcall, error, type, next, select
+local rawset, rawget, setmetatable, getmetatable = rawset, rawget, setmetatable, getmetatable
+
+local core = { host = host }
+
+-- What became of a call into the host, or of a wait.
+local function settle(code, ...)
+  if code == VALUES then return ... end
+  if code == RAISE then error((...), 2) end
+  return settle(yield(code))
+end
+core.settle = settle
+
+-- A function for scripts from one of the host.
+function core.wrap(call)
+  return function(...) return settle(call(...)) end
+end
+
+-- Waits until somebody says `core.unpark` of this coroutine.
+function core.park()
+  return settle(yield(PARK))
+end
+core.unpark = host.unpark
+core.running = running
+
+-- Completions of what runs beside the script, by the number that the host gave it.
+local completions = {}
+function core.when(id, action)
+  completions[id] = action
+  return id
+end
+function core.complete(id, ...)
+  local action = completions[id]
+  completions[id] = nil
+  if action then action(...) end
+end
+function core.forget(id)
+  if completions[id] then
+    completions[id] = nil
+    host.drop_task(id)
+  end
+end
+
+-- Tables of modules can be read and not written, whatever is tried.
+local sealed = setmetatable({}, { __mode = "k" })
+function core.seal(name, fields)
+  local proxy = {}
+  sealed[proxy] = true
+  return setmetatable(proxy, {
+    __index = fields,
+    __newindex = function(_, key)
+      error("module `" .. name .. "` can't be changed: `" .. host.text(key) .. "`", 2)
+    end,
+    __pairs = function()
+      local key, value
+      return function()
+        key, value = next(fields, key)
+        return key, value
+      end
+    end,
+    __metatable = false,
+  })
+end
+
+-- Coroutines. Each is driven by the host and not by the one that resumes it, so a wait inside of one suspends it and those
+-- that wait for it, at any depth, and no C stack lies between them.
+local coroutines = {}
+function coroutines.create(body)
+  if type(body) ~= "function" then
+    error("bad argument #1 to 'create' (function expected, got " .. type(body) .. ")", 2)
+  end
+  return create(function(...) return pcall(body, ...) end)
+end
+
+function coroutines.resume(thread, ...)
+  if type(thread) ~= "thread" then
+    error("bad argument #1 to 'resume' (coroutine expected, got " .. type(thread) .. ")", 2)
+  end
+  return settle(yield(RESUME, thread, ...))
+end
+
+local function unwrap(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+function coroutines.wrap(body)
+  if type(body) ~= "function" then
+    error("bad argument #1 to 'wrap' (function expected, got " .. type(body) .. ")", 2)
+  end
+  local thread = coroutines.create(body)
+  return function(...) return unwrap(settle(yield(RESUME, thread, ...))) end
+end
+
+function coroutines.yield(...)
+  return settle(yield(YIELD, ...))
+end
+
+coroutines.status = core.wrap(host.status)
+
+function coroutines.running()
+  return running(), not host.is_nested()
+end
+
+function coroutines.isyieldable()
+  return host.is_nested()
+end
+
+function coroutines.spawn(body, ...)
+  if type(body) ~= "function" then
+    error("bad argument #1 to 'spawn' (function expected, got " .. type(body) .. ")", 2)
+  end
+  local thread = create(core.guarded)
+  settle(host.spawn_coroutine(thread, body, ...))
+  return thread
+end
+
+-- The body of a coroutine of the driver's own: `true` and what it returned, or `false` and what it raised.
+function core.guarded(body, ...)
+  return xpcall(body, host.trace, ...)
+end
+
+-- The handler of an `xpcall` runs after the stack is unwound: it may wait and be preempted like everything else, and there
+-- is nothing in the sandbox by which it could look at the stack.
+local function handled(handler, ok, ...)
+  if ok then return true, ... end
+  return false, select(2, pcall(handler, ...))
+end
+local function sandboxed_xpcall(body, handler, ...)
+  if type(handler) ~= "function" then
+    error("bad argument #2 to 'xpcall' (function expected, got " .. type(handler) .. ")", 2)
+  end
+  return handled(handler, pcall(body, ...))
+end
+
+-- A finalizer runs where no hook fires, so objects do not get any: `__gc` is not seen.
+local function sandboxed_setmetatable(object, meta)
+  local kind = type(object)
+  if kind ~= "table" then
+    error("bad argument #1 to 'setmetatable' (table expected, got " .. kind .. ")", 2)
+  end
+  if meta ~= nil and type(meta) ~= "table" then
+    error("bad argument #2 to 'setmetatable' (nil or table expected)", 2)
+  end
+  if getmetatable(object) ~= nil and host.metamethod(object, "__metatable") ~= nil then
+    error("cannot change a protected metatable", 2)
+  end
+  local finalizer = meta and rawget(meta, "__gc")
+  if finalizer == nil then return setmetatable(object, meta) end
+  rawset(meta, "__gc", nil)
+  setmetatable(object, meta)
+  rawset(meta, "__gc", finalizer)
+  return object
+end
+
+local function sandboxed_rawset(object, key, value)
+  if sealed[object] then error("a module can't be changed", 2) end
+  return rawset(object, key, value)
+end
+
+-- Metamethods are called by the VM and not by C, where nothing could be preempted.
+local basic_tostring = tostring
+local function tostring(value)
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "userdata" then return basic_tostring(value) end
+  local convert = kind == "table" and host.metamethod(value, "__tostring")
+  if convert then
+    local text = convert(value)
+    if type(text) ~= "string" then error("'__tostring' must return a string", 2) end
+    return text
+  end
+  return host.text(value)
+end
+core.tostring = tostring
+
+local function step(list, at)
+  at = at + 1
+  local value = list[at]
+  if value ~= nil then return at, value end
+end
+local function ipairs(...)
+  if select("#", ...) == 0 then
+    error("bad argument #1 to 'ipairs' (table expected, got no value)", 2)
+  end
+  return step, (...), 0
+end
+
+local function print(...)
+  local parts = { ... }
+  for at = 1, select("#", ...) do parts[at] = tostring(parts[at]) end
+  settle(host.print(host.concat(parts, " ")))
+end
+
+-- The globals of a script, from those of a fresh VM.
+function core.sandbox(globals, modules)
+  for _, name in next, {
+    "load", "loadstring", "loadfile", "dofile", "collectgarbage", "rawlen", "warn", "io", "debug", "utf8", "package",
+  } do
+    globals[name] = nil
+  end
+  globals.xpcall = sandboxed_xpcall
+  globals.setmetatable = sandboxed_setmetatable
+  globals.rawset = sandboxed_rawset
+  globals.tostring = tostring
+  globals.ipairs = ipairs
+  globals.print = print
+  globals.coroutine = core.seal("coroutine", coroutines)
+  globals.math = core.seal("math", globals.math)
+  globals.package = core.seal("package", { path = "", cpath = "", loaded = {}, preload = {} })
+  globals.require = core.require_of(globals)
+  for name, module in next, modules do globals[name] = module end
+end
+
+function core.require_of(env)
+  return function(name)
+    local found = env[name]
+    if found == nil then error("module '" .. tostring(name) .. "' not found", 2) end
+    return found
+  end
+end
+
+-- The globals of a library: those of the script, with what it lists itself before them.
+function core.library_env(globals, modules)
+  local env = setmetatable({}, { __index = globals })
+  rawset(env, "require", core.require_of(env))
+  for name, module in next, modules do rawset(env, name, module) end
+  return env
+end
+
+-- Runs the libraries in the order in which they need each other, then the script, and calls its method.
+function core.boot(units, method, ...)
+  local values = {}
+  for at, unit in ipairs(units) do
+    for alias, of in next, unit.imports do rawset(unit.env, alias, values[of]) end
+    values[at] = unit.chunk()
+  end
+  local script = values[#units]
+  if type(script) ~= "table" then
+    error("the script must return a table with the function `" .. method .. "`; it returned " .. type(script), 0)
+  end
+  local main = script[method]
+  if type(main) ~= "function" then
+    error("the table that the script returns has no function `" .. method .. "`", 0)
+  end
+  return main(...)
+end
+
+return core

@@ -1,0 +1,119 @@
+//! The VM of one process: what is in it before its script runs.
+//!
+//! It has the libraries that a sandbox may have, with the functions of those replaced that could hold a worker, the prelude
+//! that puts coroutines into the hands of the driver, a hook that preempts, and a bound of memory.
+
+use std::sync::Arc;
+
+use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
+
+use super::call::{Answer, Args, encode};
+use super::chunks::{Chunks, PRELUDE};
+use super::host;
+use super::meter::INSTRUCTIONS;
+use super::modules;
+use super::own::Own;
+use super::program::Script;
+
+/// A VM with what the driver calls in it.
+pub(super) struct Vm {
+    pub(super) lua: Lua,
+    pub(super) own: Arc<Own>,
+    /// Runs a function and keeps the stack of what it raises.
+    pub(super) guarded: Function,
+    pub(super) pump: Function,
+    pub(super) complete: Function,
+}
+
+/// A VM in the making, for the functions that put something into it.
+pub(super) struct Builder<'a> {
+    pub(super) lua: &'a Lua,
+    pub(super) own: &'a Arc<Own>,
+    pub(super) core: &'a Table,
+    chunks: &'a Chunks,
+    /// `core.wrap`.
+    wrap: Function,
+}
+
+impl Builder<'_> {
+    /// A function for scripts: it gets its arguments and answers, fails or waits.
+    pub(super) fn function<F>(&self, name: &'static str, body: F) -> mlua::Result<Function>
+    where
+        F: Fn(&Lua, &Arc<Own>, &mut Args) -> Answer + Send + 'static,
+    {
+        let raw = self.raw(name, body)?;
+        self.wrap.call(raw)
+    }
+
+    /// The same for the Lua part of a module, which passes its answer to `core.settle`.
+    pub(super) fn raw<F>(&self, name: &'static str, body: F) -> mlua::Result<Function>
+    where
+        F: Fn(&Lua, &Arc<Own>, &mut Args) -> Answer + Send + 'static,
+    {
+        let own = Arc::clone(self.own);
+        self.lua.create_function(move |lua, values: MultiValue| {
+            let answer = body(lua, &own, &mut Args::new(name, values));
+            encode(lua, &own, answer)
+        })
+    }
+
+    /// Runs a chunk of the prelude or of a module with these arguments.
+    pub(super) fn run<R: mlua::FromLuaMulti>(
+        &self,
+        name: &'static str,
+        source: &'static str,
+        arguments: impl mlua::IntoLuaMulti,
+    ) -> mlua::Result<R> {
+        self.chunks.load(self.lua, name, source)?.call(arguments)
+    }
+}
+
+impl Vm {
+    /// A VM for this script, the function that runs it, and its first argument.
+    pub(super) fn new(own: Arc<Own>, script: &Script, chunks: &Chunks) -> mlua::Result<(Self, Function, Table)> {
+        let libraries = StdLib::COROUTINE | StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
+        let lua = Lua::new_with(libraries, LuaOptions::default())?;
+        if let Some(bytes) = own.usage.limits().max_memory {
+            lua.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX).max(1))?;
+        }
+        let globals = lua.globals();
+        let host = lua.create_table()?;
+        host::install(&lua, &own, &host)?;
+        let core: Table = chunks.load(&lua, PRELUDE[0].0, PRELUDE[0].1)?.call(&host)?;
+        let builder = Builder { lua: &lua, own: &own, core: &core, chunks, wrap: core.raw_get("wrap")? };
+        for (name, source) in &PRELUDE[1..] {
+            builder.run::<()>(name, source, (&core, &globals))?;
+        }
+        let known = modules::install(&builder, script.modules())?;
+        let units = script.load(&builder, &globals, &known)?;
+        let boot = core.raw_get("boot")?;
+        let vm = Self {
+            guarded: core.raw_get("guarded")?,
+            pump: core.raw_get("pump")?,
+            complete: core.raw_get("complete")?,
+            lua,
+            own,
+        };
+        vm.set_hook()?;
+        Ok((vm, boot, units))
+    }
+
+    fn set_hook(&self) -> mlua::Result<()> {
+        let own = Arc::clone(&self.own);
+        let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
+        self.lua.set_global_hook(triggers, move |_, debug| {
+            let stops = own.meter.hook(|| debug.source().source.is_some_and(|name| Chunks::is_critical(&name)));
+            Ok(if stops { VmState::Yield } else { VmState::Continue })
+        })
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.lua.used_memory()
+    }
+
+    /// The value of an uncaught error, and where it came from.
+    pub(super) fn trace_of(&self, error: &Value) -> (String, Option<String>) {
+        (super::error::text_of(error), self.own.trace.lock().take())
+    }
+}
