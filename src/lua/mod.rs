@@ -16,6 +16,8 @@
 
 mod call;
 mod chunks;
+#[allow(dead_code, reason = "the loader of scripts comes next")]
+mod dialect;
 mod drive;
 mod error;
 mod host;

@@ -14,6 +14,7 @@ const DOCUMENTED: &[&str] = &[
     "wippy-supervisor",
     "wippy-blocking",
     "wippy-load",
+    "wippy-lua",
     "wippy-cache",
     "wippy-log",
     "wippy-control",
