@@ -1,14 +1,13 @@
 //! From the Lua entries of a registry to programs: every script is parsed once, and every problem is told.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use mlua::{Lua, LuaOptions, StdLib};
 
 use super::chunks::Chunks;
 use super::modules;
 use super::program::{Program, Script, Shared, Startable, Unit};
+use super::script;
 use super::terminal::Terminal;
 use crate::process;
 use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, LuaSpec, Registry, Severity, Spec};
@@ -40,7 +39,7 @@ impl Engine {
     /// Loads every `process.lua` and checks every `library.lua` and `function.lua`. An entry with a problem is left out, and
     /// the problem told.
     pub(crate) fn load(&self, registry: &Registry) -> (Programs, Diagnostics) {
-        let mut loading = Loading { registry, parsed: HashMap::new(), circles: HashSet::new(), problems: Vec::new() };
+        let mut loading = Loading { registry, parsed: HashMap::new(), problems: Vec::new() };
         let mut programs = Programs::new();
         for entry in registry {
             let (Spec::ProcessLua(spec) | Spec::FunctionLua(spec) | Spec::LibraryLua(spec)) = entry.spec() else {
@@ -69,8 +68,6 @@ type Parsed = Option<(Arc<[u8]>, Arc<str>, Vec<&'static str>)>;
 struct Loading<'r> {
     registry: &'r Registry,
     parsed: HashMap<EntryId, Parsed>,
-    /// Those that were told.
-    circles: HashSet<BTreeSet<EntryId>>,
     problems: Vec<Diagnostic>,
 }
 
@@ -87,11 +84,11 @@ impl<'r> Loading<'r> {
         &mut self,
         entry: &'r Entry,
         units: &mut Vec<Unit>,
-        places: &mut HashMap<EntryId, usize>,
+        places: &mut HashMap<EntryId, Option<usize>>,
         chain: &mut Vec<&'r EntryId>,
     ) -> Option<usize> {
         if let Some(place) = places.get(entry.id()) {
-            return Some(*place);
+            return *place;
         }
         let (Spec::ProcessLua(spec) | Spec::FunctionLua(spec) | Spec::LibraryLua(spec)) = entry.spec() else {
             return None;
@@ -101,25 +98,18 @@ impl<'r> Loading<'r> {
         let mut imports = Vec::new();
         let mut is_whole = true;
         for (alias, id) in &spec.imports {
-            // One that is not there is told by the registry.
+            // One that is not there or no library, and a circle of them, is told by the registry.
             let found = self.registry.get(id);
             let place = match found.map(Entry::spec) {
-                Some(Spec::LibraryLua(_)) if chain.contains(&id) => {
-                    self.circle(entry, alias, chain, id);
-                    None
-                }
+                Some(Spec::LibraryLua(_)) if chain.contains(&id) => None,
                 Some(Spec::LibraryLua(_)) if chain.len() + units.len() >= UNITS_MAX => {
                     let message = format!("it imports more than {UNITS_MAX} libraries");
-                    self.problem(entry, "too-many-imports", &["imports", alias], message, None);
+                    let place = ["imports", alias];
+                    self.problems.push(entry.problem(Severity::Error, "too-many-imports", &place, message));
                     None
                 }
                 Some(Spec::LibraryLua(_)) => found.and_then(|library| self.add(library, units, places, chain)),
-                Some(_) => {
-                    let message = format!("`{id}` is no library");
-                    self.problem(entry, "wrong-kind", &["imports", alias], message, Some("a `library.lua`"));
-                    None
-                }
-                None => None,
+                _ => None,
             };
             match place {
                 Some(place) => imports.push((alias.clone(), place)),
@@ -127,10 +117,12 @@ impl<'r> Loading<'r> {
             }
         }
         chain.pop();
-        let (code, source, modules) = parsed.filter(|_| is_whole)?;
-        units.push(Unit { name: entry.id().to_string(), code, source, modules, imports });
-        places.insert(entry.id().clone(), units.len() - 1);
-        Some(units.len() - 1)
+        let place = parsed.filter(|_| is_whole).map(|(code, source, modules)| {
+            units.push(Unit { name: entry.id().to_string(), code, source, modules, imports });
+            units.len() - 1
+        });
+        places.insert(entry.id().clone(), place);
+        place
     }
 
     /// Parses a script, once.
@@ -139,12 +131,10 @@ impl<'r> Loading<'r> {
             return parsed.clone();
         }
         let modules = self.modules(entry, spec);
-        let parsed = match compile(entry, &spec.source) {
+        let parsed = match script::compile(entry, &spec.source) {
             Ok(code) => modules.map(|modules| (code, Arc::from(spec.source.as_str()), modules)),
-            Err(message) => {
-                let (message, line) = placed(entry, &message, &spec.source);
-                let problem = entry.problem(Severity::Error, "syntax-error", &["source"], message);
-                self.problems.push(line.into_iter().fold(problem, Diagnostic::note));
+            Err(problem) => {
+                self.problems.push(*problem);
                 None
             }
         };
@@ -160,54 +150,29 @@ impl<'r> Loading<'r> {
                 continue;
             }
             found = None;
-            let at = at.to_string();
-            let message = format!("there is no module `{name}`");
-            let known: Vec<&str> = modules::names().collect();
-            let mut problem = entry.problem(Severity::Error, "unknown-module", &["modules", &at], message);
-            problem = problem.expected(format!("one of {}", known.join(", ")));
-            if let Some(near) = closest(name, known) {
-                problem = problem.help(format!("did you mean `{near}`?"));
-            }
-            self.problems.push(problem);
+            self.problems.extend(without_module(entry, at, name));
         }
         found
     }
-
-    /// Libraries that import each other, told once: when the walk began in the circle.
-    fn circle(&mut self, entry: &Entry, alias: &str, chain: &[&EntryId], id: &EntryId) {
-        let members: BTreeSet<EntryId> = chain.iter().copied().cloned().collect();
-        if chain.first() != Some(&id) || !self.circles.insert(members) {
-            return;
-        }
-        let names: Vec<String> = chain.iter().copied().chain([id]).map(|id| format!("`{id}`")).collect();
-        let message = format!("libraries import each other: {}", names.join(" -> "));
-        self.problem(entry, "dependency-cycle", &["imports", alias], message, None);
-    }
-
-    fn problem(&mut self, entry: &Entry, code: &'static str, path: &[&str], message: String, expected: Option<&str>) {
-        let problem = entry.problem(Severity::Error, code, path, message);
-        self.problems.push(match expected {
-            Some(expected) => problem.expected(expected),
-            None => problem,
-        });
-    }
 }
 
-/// The bytecode of a script, with the lines of its source.
-fn compile(entry: &Entry, source: &str) -> Result<Arc<[u8]>, String> {
-    let lua = Lua::new_with(StdLib::NONE, LuaOptions::default()).map_err(|error| error.to_string())?;
-    let function =
-        lua.load(source).set_name(format!("={}", entry.id())).into_function().map_err(|error| match error {
-            mlua::Error::SyntaxError { message, .. } => message,
-            error => error.to_string(),
-        })?;
-    Ok(function.dump(false).into())
-}
-
-/// A message of the parser with the line that it speaks of.
-fn placed(entry: &Entry, message: &str, source: &str) -> (String, Option<String>) {
-    let rest = message.strip_prefix(&entry.id().to_string()).and_then(|rest| rest.strip_prefix(':'));
-    let Some((number, what)) = rest.and_then(|rest| rest.split_once(':')) else { return (message.to_owned(), None) };
-    let line = number.parse::<usize>().ok().and_then(|number| source.lines().nth(number.checked_sub(1)?));
-    (format!("line {number} of the script:{what}"), line.map(|line| format!("{number} | {}", line.trim_end())))
+/// What to say of a name that no module here has; nothing where the registry did.
+fn without_module(entry: &Entry, at: usize, name: &str) -> Option<Diagnostic> {
+    if name.is_empty() || name.contains(':') {
+        return None;
+    }
+    let at = at.to_string();
+    let place = ["modules", at.as_str()];
+    if modules::is_foreign(name) {
+        let message = format!("the module `{name}` is not served here");
+        let problem = entry.problem(Severity::Error, "not-served", &place, message);
+        return Some(problem.help("leave it out, with what the script does with it"));
+    }
+    let problem = entry.problem(Severity::Error, "unknown-module", &place, format!("there is no module `{name}`"));
+    let mut known: Vec<&str> = modules::names().collect();
+    known.sort_unstable();
+    Some(match closest(name, known.iter().copied()) {
+        Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None => problem.expected(format!("one of {}", known.join(", "))),
+    })
 }

@@ -1,6 +1,6 @@
 //! Lua scripts as processes: the second guest language, under the same contract as wasm.
 //!
-//! [`load`] parses the entries, [`program`] is one of them ready to be started, [`vm`] a VM with the sandbox in it, [`drive`]
+//! [`load`] parses the entries by [`dialect`] and [`script`], [`program`] is one of them ready to be started, [`vm`] a VM with the sandbox in it, [`drive`]
 //! the scheduler of the coroutines within a process, [`meter`] what preempts them, [`modules`] what scripts may use.
 //!
 //! # Invariants
@@ -16,7 +16,6 @@
 
 mod call;
 mod chunks;
-#[allow(dead_code, reason = "the loader of scripts comes next")]
 mod dialect;
 mod drive;
 mod error;
@@ -27,6 +26,7 @@ mod modules;
 mod own;
 mod ports;
 mod program;
+mod script;
 mod terminal;
 mod value;
 mod vm;

@@ -1,6 +1,8 @@
 //! The application as a whole: what refers to what, commands, security.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use indexmap::IndexMap;
 
 use super::fields::places_of_items;
 use super::kinds::KindStatus;
@@ -19,7 +21,7 @@ enum Wanted {
     Process,
     Host,
     Service,
-    Anything,
+    Library,
 }
 
 /// A reference of an entry to another.
@@ -94,6 +96,40 @@ pub(super) fn service_cycles(entries: &[Entry], plan: &StartPlan, problems: &mut
     }
 }
 
+/// Libraries that import each other in a circle, so that none of them could be run first.
+pub(super) fn import_cycles(entries: &[Entry], problems: &mut Diagnostics) {
+    let libraries: HashMap<&EntryId, (&Entry, &IndexMap<String, EntryId>)> = entries
+        .iter()
+        .filter_map(|entry| match entry.spec() {
+            Spec::LibraryLua(library) => Some((entry.id(), (entry, &library.imports))),
+            _ => None,
+        })
+        .collect();
+    let mut done: HashSet<&EntryId> = HashSet::new();
+    for entry in entries {
+        // The way from here, each with the imports that were not followed yet. No recursion: it may be long.
+        let Some((_, imports)) = libraries.get(entry.id()).filter(|_| !done.contains(entry.id())) else { continue };
+        let mut way = vec![(entry, imports.iter())];
+        while let Some((entry, imports)) = way.last_mut() {
+            let Some((alias, id)) = imports.next() else {
+                done.insert(entry.id());
+                way.pop();
+                continue;
+            };
+            let Some((library, next)) = libraries.get(id).filter(|_| !done.contains(id)) else { continue };
+            let entry = *entry;
+            let Some(start) = way.iter().position(|(before, _)| before.id() == id) else {
+                way.push((*library, next.iter()));
+                continue;
+            };
+            let circle: Vec<EntryId> = way[start..].iter().map(|(entry, _)| entry.id()).chain([id]).cloned().collect();
+            let message = format!("libraries import each other: {}", chain(&circle));
+            let problem = entry.problem(Severity::Error, "dependency-cycle", &["imports", alias], message);
+            problems.add(problem.help("put what both need into a third library"));
+        }
+    }
+}
+
 /// Where an entry says that it needs another to run.
 fn place_of_need(entry: &Entry, need: &EntryId) -> Vec<String> {
     for list in ["requires", "depends_on"] {
@@ -148,7 +184,7 @@ impl Wanted {
             Self::Process => kind.starts_with("process.") && !matches!(kind, "process.host" | "process.service"),
             Self::Host => kind == "process.host" || kind == "terminal.host",
             Self::Service => matches!(kind, "process.service" | "process.host" | "terminal.host"),
-            Self::Anything => true,
+            Self::Library => kind == "library.lua",
         }
     }
 
@@ -160,7 +196,7 @@ impl Wanted {
             Self::Process => "process",
             Self::Host => "host",
             Self::Service => "service",
-            Self::Anything => "entry",
+            Self::Library => "library",
         }
     }
 
@@ -172,7 +208,7 @@ impl Wanted {
             Self::Process => "the ID of a `process.wasm` or `process.lua`",
             Self::Host => "the ID of a `process.host`",
             Self::Service => "the ID of a `process.service`, a `process.host` or a `terminal.host`",
-            Self::Anything => "the ID of an entry",
+            Self::Library => "the ID of a `library.lua`",
         }
     }
 }
@@ -208,7 +244,7 @@ fn references_of<'e>(entry: &'e Entry, plan: &StartPlan) -> Vec<Reference<'e>> {
         }
         Spec::ProcessLua(lua) | Spec::FunctionLua(lua) | Spec::LibraryLua(lua) => {
             for (alias, id) in &lua.imports {
-                add(&["imports", alias], id, Wanted::Anything, Severity::Warning);
+                add(&["imports", alias], id, Wanted::Library, Severity::Error);
             }
         }
         _ => {}

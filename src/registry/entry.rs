@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::fields::Fields;
 use super::kinds::KindStatus;
+use super::position::{MAX_LINE_CHARS, Span};
 use super::source::{Marks, Part, RawEntry};
 use super::{Diagnostics, EntryId, Position, Severity, Spec, Value};
 
@@ -128,6 +129,28 @@ impl Entry {
         match self.marks.as_ref().and_then(|marks| marks.origin(path)) {
             Some(origin) => problem.note(origin.note.clone()),
             None => problem,
+        }
+    }
+
+    /// A problem of a part of the text of a field, a script for example, at the place of that part wherever the text is
+    /// written. Where that can't be told it is at the field, with the line of the text as a note.
+    pub(crate) fn problem_in_text(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        path: &[&str],
+        text: &str,
+        part: Span,
+        message: impl Into<String>,
+    ) -> super::Diagnostic {
+        let problem = self.problem(severity, code, path, message);
+        match self.marks.as_ref().and_then(|marks| marks.position_in(path, text, part)) {
+            Some(position) => problem.at(Some(position)),
+            None => {
+                let line = text.lines().nth(part.line.saturating_sub(1)).unwrap_or_default();
+                let shown: String = line.trim().chars().take(MAX_LINE_CHARS).collect();
+                problem.note(format!("in line {} of the text: {shown}", part.line))
+            }
         }
     }
 

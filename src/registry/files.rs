@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::document::{self, Document, Format, MAX_FILE_BYTES};
 use super::fields::described;
 use super::position::{Position, SourceFile};
-use super::source::{Marks, Part, RawEntry};
+use super::source::{Included, Marks, Part, RawEntry};
 use super::{Diagnostic, Diagnostics, EntryId, ModuleRef, Value, includes};
 use crate::suggest::near_miss;
 
@@ -23,6 +23,8 @@ pub(super) struct LoadRoot {
 pub(super) struct ParsedFile {
     pub(super) source: Arc<SourceFile>,
     pub(super) document: Document,
+    /// The texts that `file://` brought in.
+    pub(super) included: Vec<Included>,
 }
 
 /// What loading a file may use up, over all files of an application.
@@ -85,7 +87,7 @@ impl ParsedFile {
     pub(super) fn parse(shown: &Path, text: String, format: Format, problems: &mut Diagnostics) -> Option<Self> {
         let source = SourceFile::new(shown, text);
         match document::parse(source.text(), format) {
-            Ok(document) => Some(Self { source, document }),
+            Ok(document) => Some(Self { source, document, included: Vec::new() }),
             Err(found) => {
                 for problem in found {
                     let mut diagnostic =
@@ -381,7 +383,14 @@ impl EntryReader<'_> {
             kind,
             meta,
             payload,
-            marks: Marks { file: self.file.source.clone(), entry, file_meta, has_data, origins: Vec::new() },
+            marks: Marks {
+                file: self.file.source.clone(),
+                entry,
+                file_meta,
+                has_data,
+                included: self.file.included.iter().filter_map(|text| text.below(path, has_data)).collect(),
+                origins: Vec::new(),
+            },
             load_root: self.root.folder.clone(),
             module: self.root.module.clone(),
             app_root: self.app_root.clone(),

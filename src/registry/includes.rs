@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::fields::shown_path;
 use super::files::{Budget, LoadRoot, ParsedFile, ReadProblem, read_text};
-use super::source::Part;
+use super::source::{Included, Part};
 use super::{Diagnostic, Diagnostics, Value};
 
 const SCHEME: &str = "file://";
@@ -22,18 +22,32 @@ pub(super) fn apply(
         return;
     }
     let mut value = std::mem::take(&mut file.document.value);
-    let mut include = Include { file, folder: path.parent().unwrap_or(Path::new("")), root, budget, problems };
+    let shown_from = file.source.shown_from(path).to_path_buf();
+    let mut include = Include {
+        file,
+        folder: path.parent().unwrap_or(Path::new("")),
+        shown_from,
+        root,
+        budget,
+        problems,
+        included: Vec::new(),
+    };
     include.walk(&mut value, &mut Vec::new());
+    let included = include.included;
     file.document.value = value;
+    file.included = included;
 }
 
 struct Include<'a> {
     file: &'a ParsedFile,
     /// The folder of the file that includes.
     folder: &'a Path,
+    /// The folder that is left out where files are shown.
+    shown_from: PathBuf,
     root: &'a LoadRoot,
     budget: &'a mut Budget,
     problems: &'a mut Diagnostics,
+    included: Vec<Included>,
 }
 
 impl Include<'_> {
@@ -42,7 +56,11 @@ impl Include<'_> {
         match value {
             Value::String(text) => {
                 if let Some(target) = text.strip_prefix(SCHEME) {
-                    let included = self.read(target);
+                    let included = self.read(target).map(|(file, text)| {
+                        let shown = file.strip_prefix(&self.shown_from).unwrap_or(&file).into();
+                        self.included.push(Included { path: path.clone(), file: shown });
+                        text
+                    });
                     *text = included.unwrap_or_else(|problem| {
                         let position = self.file.position(path, Part::Value);
                         self.problems.add(problem.at(Some(position)).note(format!("in `{}`", shown_path(path))));
@@ -69,7 +87,8 @@ impl Include<'_> {
         }
     }
 
-    fn read(&mut self, target: &str) -> Result<String, Box<Diagnostic>> {
+    /// The file and its text.
+    fn read(&mut self, target: &str) -> Result<(PathBuf, String), Box<Diagnostic>> {
         const EXPECTED: &str = "`file://name` beside this file, or `file:///name` below the load root";
         let named = format!("`{SCHEME}{target}`");
         if target.trim_matches('/').is_empty() {
@@ -108,7 +127,7 @@ impl Include<'_> {
                 return Err(Box::new(Diagnostic::error("too-large", message)));
             }
         }
-        Ok(text)
+        Ok((full, text))
     }
 }
 

@@ -60,6 +60,7 @@ pub use load::{LoadOptions, Loaded, load};
 pub use order::DependencyCycle;
 pub use pattern::IdPattern;
 pub use position::Position;
+pub(crate) use position::Span;
 pub use spec::*;
 pub(crate) use spec::{MAX_DROP_OLDEST, MAX_TOPIC};
 pub use startup::{PlannedService, StartPlan};

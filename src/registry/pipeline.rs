@@ -91,6 +91,7 @@ fn typed(
         check::references(entry, &kinds, &plan, problems);
     }
     check::service_cycles(&entries, &plan, problems);
+    check::import_cycles(&entries, problems);
     check::duplicates(&entries, problems);
     check::security(&policies, &config, options.insecure, problems);
     let entries: IndexMap<_, _> = entries.into_iter().map(|entry| (entry.id().clone(), entry)).collect();

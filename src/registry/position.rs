@@ -68,8 +68,48 @@ impl SourceFile {
         Arc::new(Self { path: path.into(), text, lines })
     }
 
+    /// The folder that is left out where this file, which is at `path`, is shown.
+    pub(crate) fn shown_from<'p>(&self, path: &'p Path) -> &'p Path {
+        let hidden = path.ancestors().nth(self.path.components().count());
+        hidden.filter(|_| path.ends_with(&self.path)).unwrap_or(Path::new(""))
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The line of the file that is line `line` of a text which begins at `start`, and the column at which it begins. None
+    /// when that line of the text is not written there as it is.
+    pub(crate) fn within(&self, start: Span, text: &str, line: usize) -> Option<(usize, usize)> {
+        let wanted = text.lines().nth(line.checked_sub(1)?)?;
+        let indent_of = |at: usize, wanted: &str| {
+            let indent = self.line(at)?.strip_suffix(wanted)?;
+            indent.chars().all(char::is_whitespace).then(|| indent.chars().count())
+        };
+        // In lines of its own, indented: the mark is at the first one, or at the first that is not blank.
+        let indented = || {
+            let (blank, first) = text.lines().enumerate().find(|(_, line)| !line.trim().is_empty())?;
+            let at = [start.line, start.line + blank].into_iter().find(|at| indent_of(*at, first).is_some())?;
+            let at = (at + line).checked_sub(blank + 1)?;
+            Some((at, indent_of(at, wanted)? + 1))
+        };
+        // In the line of its key, maybe in quotes.
+        let inline = || {
+            let is_at = |column: &usize| {
+                let rest = self.line(start.line)?.chars().skip(column.checked_sub(1)?);
+                Some(rest.take(wanted.chars().count()).eq(wanted.chars()))
+            };
+            let column = [start.column, start.column + 1].into_iter().find(|column| is_at(column) == Some(true))?;
+            Some((start.line, column))
+        };
+        if text.trim_end_matches('\n').contains('\n') { indented() } else { inline().or_else(indented) }
+    }
+
+    /// A line without its end.
+    fn line(&self, line: usize) -> Option<&str> {
+        let start = *self.lines.get(line.checked_sub(1)?)?;
+        let end = self.lines.get(line).copied().unwrap_or(self.text.len());
+        Some(self.text[start..end].trim_end_matches(['\n', '\r']))
     }
 
     /// The position of a span. Spans beyond the text (an error at the end of a file) get the nearest place.

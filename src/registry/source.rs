@@ -1,6 +1,6 @@
 //! An entry before it is typed, and where its parts were written.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::Node;
@@ -32,8 +32,31 @@ pub(crate) struct Marks {
     pub(crate) file_meta: Option<Arc<Node>>,
     /// Whether the payload is below `data`.
     pub(crate) has_data: bool,
+    /// Fields whose text stands in a file of its own.
+    pub(crate) included: Vec<Included>,
     /// Values that come from somewhere else: an override, a parameter.
     pub(crate) origins: Vec<Origin>,
+}
+
+/// A text that `file://` brought in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Included {
+    /// Where the text is, in the document or in the payload of an entry.
+    pub(crate) path: Vec<String>,
+    /// The file that has it, as it is shown.
+    pub(crate) file: Arc<Path>,
+}
+
+impl Included {
+    /// As it is seen from the entry at `path`; none when it belongs to another one.
+    pub(super) fn below(&self, path: &[&str], has_data: bool) -> Option<Self> {
+        let (head, rest) = self.path.split_at_checked(path.len())?;
+        let rest = match rest.split_first() {
+            Some((first, rest)) if has_data && first == "data" => rest,
+            _ => rest,
+        };
+        head.iter().eq(path).then(|| Self { path: rest.to_vec(), file: Arc::clone(&self.file) })
+    }
 }
 
 /// Where a value that is not in the entry's own file comes from.
@@ -69,6 +92,21 @@ impl Marks {
         let around = (1..path.len()).rev().find_map(|len| self.span(&path[..len], Part::Key));
         let span = around.or_else(|| self.span(&["name"], Part::Value)).unwrap_or_else(|| self.entry.span());
         self.file.position(span)
+    }
+
+    /// The place of a part of the text at `path`: in the file that `file://` names, or in the entry's own where the text is
+    /// written line by line. None for a text that is escaped, folded or set from elsewhere.
+    pub(crate) fn position_in<S: AsRef<str>>(&self, path: &[S], text: &str, part: Span) -> Option<Position> {
+        if self.origin(path).is_some() {
+            return None;
+        }
+        let included = self.included.iter().find(|included| included.path.iter().eq(path.iter().map(AsRef::as_ref)));
+        if let Some(included) = included {
+            return Some(SourceFile::new(&included.file, text.to_owned()).position(part));
+        }
+        let start = self.span(path, Part::Value)?;
+        let (at, column) = self.file.within(start, text, part.line)?;
+        Some(self.file.position(Span { line: at, column: column + part.column - 1, len: part.len }))
     }
 
     /// Where the value at `path` comes from when it is not the entry's own file.

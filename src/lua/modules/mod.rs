@@ -38,6 +38,52 @@ const MODULES: [Module; 5] = [
     Module { name: "time", install: time::install, is_global: false },
 ];
 
+/// The modules that Wippy has besides: for databases, networks, other formats.
+const FOREIGN: [&str; 37] = [
+    "archive",
+    "base64",
+    "btea",
+    "cdc",
+    "cloudstorage",
+    "compress",
+    "contract",
+    "crypto",
+    "ctx",
+    "eval",
+    "excel",
+    "exec",
+    "expr",
+    "hash",
+    "html",
+    "http",
+    "http_client",
+    "hub",
+    "metrics",
+    "otel",
+    "pg",
+    "queue",
+    "registry",
+    "security",
+    "sql",
+    "store",
+    "stream",
+    "system",
+    "templates",
+    "text",
+    "treesitter",
+    "tty",
+    "upstream",
+    "uuid",
+    "websocket",
+    "workflow",
+    "yaml",
+];
+
+/// Whether Wippy has a module of this name that is none of ours.
+pub(super) fn is_foreign(name: &str) -> bool {
+    FOREIGN.contains(&name)
+}
+
 /// The module of this name, in our own letters.
 pub(super) fn find(name: &str) -> Option<&'static str> {
     names().find(|known| *known == name)
