@@ -386,7 +386,7 @@ impl<F: Feed> Map<F> {
     fn result(&self, exit: Exit) -> Result<Payload, ItemError> {
         match exit {
             Exit::Returned(value) => match (self.style, self.style.read(&value)) {
-                (ResultStyle::Value, _) => Ok(value),
+                (ResultStyle::Value | ResultStyle::Script, _) => Ok(value),
                 (ResultStyle::Result, Ok(value)) => Ok(value.clone()),
                 (ResultStyle::Result, Err(value)) => Err(ItemError::Returned(value.clone())),
             },

@@ -68,7 +68,7 @@ impl Drop for Own {
 impl Own {
     pub(super) fn new(birth: Birth, ticks: Arc<AtomicU64>, streams: Option<Streams>) -> Arc<Self> {
         let meter = Meter::new(ticks, Arc::clone(&birth.usage), birth.reactor.clock().clone());
-        debug_assert!(streams.is_none() || birth.stdio == Stdio::Terminal);
+        debug_assert!(streams.is_none() || matches!(birth.stdio, Stdio::Terminal));
         Arc::new(Self {
             entry: birth.entry,
             inbox: birth.inbox,

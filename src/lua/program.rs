@@ -223,7 +223,7 @@ impl LuaProcess {
     fn begin(&self, mut birth: Birth, context: &Context<'_>) -> Result<Box<Driver>, Exit> {
         let Program { script, shared, .. } = &*self.program;
         let input = std::mem::take(&mut birth.input);
-        let streams = (birth.stdio == Stdio::Terminal).then(|| shared.terminal.open(&birth.reactor));
+        let streams = matches!(birth.stdio, Stdio::Terminal).then(|| shared.terminal.open(&birth.reactor));
         let own = Own::new(birth, Arc::clone(&shared.ticks), streams);
         own.enter(context);
         let failed = |error| self.exit_of(&own, Finished::Failed(error), None);

@@ -24,8 +24,7 @@ use crate::process::{
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
 use crate::wasi::{
-    Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiConfig,
-    WasiState,
+    Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiConfig, WasiState,
 };
 
 /// What a process of this entry calls.

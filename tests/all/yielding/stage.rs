@@ -231,6 +231,13 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    /// Whoever watches the scheduler must not keep it.
+    fn drop(&mut self) {
+        self.switches.begin();
+    }
+}
+
 /// The jobs of the test on the pool. They are not dropped before they are let go: threads of dropped ones are replaced.
 struct Hold {
     gate: Arc<Gate>,
