@@ -33,12 +33,13 @@
 //! |---|---|---|
 //! | [`limits`], `suggest`, `sync` | what every room uses: the leaves | nothing |
 //! | [`registry`] | what the files declared: values, positions, problems | – |
+//! | [`security`] | actors, policies, and the decision about an action | `registry` |
 //! | [`scheduler`] | tasks on workers; knows no I/O and no wasm | – |
 //! | [`reactor`] | readiness, timers and blocking calls, turned into wake-ups | `scheduler` (the driver trait) |
 //! | [`volume`], [`mod@env`] | directories and variables of an application | `registry`, `reactor` |
-//! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry` |
-//! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env` |
-//! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env` |
+//! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry`, `security` |
+//! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env`, `security` |
+//! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env`, `security` |
 //! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor` |
 //! | [`batch`] | one entry over many inputs: windows, journals, records | `process`, `registry` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
@@ -57,6 +58,7 @@
 
 pub mod limits;
 pub mod registry;
+pub mod security;
 mod suggest;
 
 pub mod reactor;

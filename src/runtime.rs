@@ -25,6 +25,7 @@ use crate::process::{
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, assert_may_block};
 use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry};
 use crate::scheduler::{StepObserver, Ticker};
+use crate::security::Policies;
 use crate::volume::Volumes;
 use crate::wasi::{ProgramStreams, Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
@@ -316,7 +317,7 @@ impl RuntimeBuilder {
         // After loading, whose code is mapped, too.
         let ceiling = plan.ceiling(&Machine::probe());
         let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
-        let manager = Manager::new(loaded.programs, hosts);
+        let manager = Manager::new(loaded.programs, hosts, loaded.policies);
         let ticking = ticker.clone();
         let config = SupervisorConfig {
             manager: Arc::clone(&manager),
@@ -346,6 +347,8 @@ impl RuntimeBuilder {
             Purpose::Check => Volumes::open_existing(&registry),
             Purpose::Run => Volumes::open(&registry),
         };
+        diagnostics.append(problems);
+        let (policies, problems) = Policies::load(&registry);
         diagnostics.append(problems);
         let (environment, problems) = Environment::open(&registry);
         diagnostics.append(problems);
@@ -382,13 +385,14 @@ impl RuntimeBuilder {
             max_processes: self.max_processes,
             allocator: self.engine.allocator,
         };
-        Ok((Loaded { registry, diagnostics, engines, scripts, programs }, plan))
+        Ok((Loaded { registry, diagnostics, policies, engines, scripts, programs }, plan))
     }
 }
 
 struct Loaded {
     registry: Registry,
     diagnostics: Diagnostics,
+    policies: Policies,
     engines: Engines,
     scripts: Scripts,
     programs: wasm::Programs,
@@ -445,6 +449,12 @@ impl Runtime {
     #[must_use]
     pub fn manager(&self) -> &Manager {
         &self.manager
+    }
+
+    /// The policies of the application.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        self.manager.policies()
     }
 
     /// What bounds the number of processes here, read from the system when the runtime was built. At the ceiling a spawn is

@@ -38,9 +38,6 @@ pub(super) struct Global {
     /// Changes the runtime configuration: `section.path=value` (may be repeated)
     #[arg(long = "set", value_name = "SECTION.PATH=VALUE", global = true)]
     pub(super) settings: Vec<String>,
-    /// Runs an application whose security policies would not be enforced
-    #[arg(long, global = true)]
-    pub(super) insecure: bool,
     /// Compiles every module anew instead of using the cache on disk
     #[arg(long, global = true)]
     pub(super) no_cache: bool,
@@ -72,7 +69,6 @@ impl Global {
             config: self.config.clone(),
             overrides: self.overrides.clone(),
             set: self.settings.clone(),
-            insecure: self.insecure,
             skip_folders: skipped.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect(),
             ..LoadOptions::new(&self.app)
         }
@@ -485,12 +481,11 @@ mod tests {
 
     #[test]
     fn repeated_options_are_kept_in_order() {
-        let line = "wippy check -o a:b:x=1 --override a:b:y=2 --set s.x=1 --set s.y=2 --config f.yaml --insecure";
+        let line = "wippy check -o a:b:x=1 --override a:b:y=2 --set s.x=1 --set s.y=2 --config f.yaml";
         let cli = parse_line(line).expect("a command line");
         assert_eq!(cli.global.overrides, ["a:b:x=1", "a:b:y=2"]);
         assert_eq!(cli.global.settings, ["s.x=1", "s.y=2"]);
         assert_eq!(cli.global.config, Some(PathBuf::from("f.yaml")));
-        assert!(cli.global.insecure);
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub(super) fn outcome(entry: &EntryId, exit: &Exit, style: ResultStyle, signal: 
                 | FailureKind::LinkedProcess
                 | FailureKind::NoProcess
                 | FailureKind::Script
+                | FailureKind::PermissionDenied
                 | FailureKind::Host => FAILURE,
             };
             complaint(code, format!("error: {}\n", failure.message.trim_end()))

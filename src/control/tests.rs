@@ -29,7 +29,7 @@ impl House {
     fn new() -> Self {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("wippy");
-        let manager = Manager::new(Default::default(), Vec::new());
+        let manager = Manager::new(Default::default(), Vec::new(), Default::default());
         let server = Server::start(Arc::downgrade(&manager), Path::new("/the/app"), &Folders::only(&folder)).unwrap();
         Self { server: Some(server), manager: Some(manager), folder, parent }
     }
@@ -85,7 +85,7 @@ fn a_runtime_is_found_as_long_as_it_serves() {
 #[test]
 fn a_folder_that_does_not_work_is_followed_by_the_next() {
     let parent = tempfile::tempdir().unwrap();
-    let manager = Manager::new(Default::default(), Vec::new());
+    let manager = Manager::new(Default::default(), Vec::new(), Default::default());
     let long = parent.path().join("a".repeat(120));
     let start = |folders: Vec<PathBuf>| Server::start(Arc::downgrade(&manager), Path::new(""), &Folders(folders));
     let server = start(vec!["/proc/no/such".into(), long.clone(), parent.path().join("good")]).unwrap();

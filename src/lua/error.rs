@@ -95,6 +95,7 @@ impl ErrorObject {
             Exit::Failed(failure) => match failure.kind {
                 FailureKind::Arguments => Kind::Invalid,
                 FailureKind::NoProcess => Kind::NotFound,
+                FailureKind::PermissionDenied => Kind::PermissionDenied,
                 _ => Kind::Internal,
             },
             _ => Kind::Internal,
@@ -123,7 +124,7 @@ impl From<SignalError> for ErrorObject {
             | SignalError::Foreign { .. }
             | SignalError::Unresolved { .. } => Kind::NotFound,
             SignalError::AlreadyMonitored { .. } | SignalError::NameTaken { .. } => Kind::AlreadyExists,
-            SignalError::NotAllowed { .. } => Kind::PermissionDenied,
+            SignalError::NotAllowed { .. } | SignalError::Denied(_) => Kind::PermissionDenied,
             SignalError::Busy { .. } | SignalError::Closed => Kind::Unavailable,
             SignalError::TooMany { .. } => Kind::RateLimited,
             _ => Kind::Invalid,
@@ -136,7 +137,7 @@ impl From<SpawnError> for ErrorObject {
     fn from(error: SpawnError) -> Self {
         let kind = match &error {
             SpawnError::UnknownEntry { .. } | SpawnError::UnknownHost { .. } => Kind::NotFound,
-            SpawnError::NotAllowed { .. } => Kind::PermissionDenied,
+            SpawnError::NotAllowed { .. } | SpawnError::Denied(_) => Kind::PermissionDenied,
             SpawnError::Busy { .. } | SpawnError::Start { .. } | SpawnError::Closing { .. } => Kind::Unavailable,
             SpawnError::Signal { error, .. } => return Self::from((**error).clone()),
             _ => Kind::Invalid,

@@ -104,6 +104,8 @@ pub enum FailureKind {
     NoProcess,
     /// A script raised an error that nobody caught, or returned one.
     Script,
+    /// The policies that it acts by do not allow what it needs to begin.
+    PermissionDenied,
     /// Anything else on the host's side.
     Host,
 }

@@ -233,6 +233,8 @@ impl Host {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
         });
+        let inherited = start.starter.as_ref().map(Peers::security);
+        let security = manager.policies().context(inherited, start.actor.take(), start.scope.take(), &self.id);
         let birth = Birth {
             pid,
             entry: start.entry.clone(),
@@ -242,7 +244,7 @@ impl Host {
             reactor: Arc::clone(reactor),
             ceiling: self.ceiling.clone(),
             inbox: Inbox::new(Arc::clone(&cell)),
-            peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules()),
+            peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules(), security),
             tasks: Tasks::new(scheduler.clone()),
         };
         let process = program.create(birth);

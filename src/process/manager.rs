@@ -14,6 +14,7 @@ use super::names::Names;
 use super::sending::Sending;
 use super::{ArgumentError, Host, HostKind, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, Stdio, topology};
 use crate::registry::{EntryId, LimitsSpec};
+use crate::security::{Actor, Denied, Policies, Scope};
 
 /// What is needed to start a process.
 ///
@@ -46,6 +47,12 @@ pub struct Start {
     pub messages: Vec<Message>,
     /// Where its standard streams lead, instead of where those of its host do.
     pub stdio: Option<Stdio>,
+    /// Who it acts as; like its starter when none is given, or like its host when that acts as nobody.
+    pub actor: Option<Actor>,
+    /// The policies it acts by; found in the same way.
+    pub scope: Option<Scope>,
+    /// Whether somebody waits for what it returns: policies know the start as `process.exec` then.
+    pub for_result: bool,
     /// The process that starts it.
     pub(super) starter: Option<Peers>,
     /// Who is told of the exit; in place before the first step, so that no exit can be missed.
@@ -67,6 +74,9 @@ impl Start {
             trap_links: false,
             messages: Vec::new(),
             stdio: None,
+            actor: None,
+            scope: None,
+            for_result: false,
             starter: None,
             watchers: Vec::new(),
         }
@@ -118,6 +128,51 @@ impl Start {
     #[must_use]
     pub fn stdio(mut self, stdio: Stdio) -> Self {
         self.stdio = Some(stdio);
+        self
+    }
+
+    /// As this actor, and so everybody that it starts. A process needs leave for `process.security` to say so.
+    ///
+    /// ```
+    /// use wippy::process::Start;
+    /// use wippy::security::{Actor, Scope};
+    ///
+    /// let start = Start::new("app:worker".parse()?, "app:processes".parse()?).actor(Actor::new("user:ann"));
+    /// assert_eq!(start.actor.as_ref().map(Actor::id), Some("user:ann"));
+    /// // By no policy at all: nothing that policies are asked about is allowed.
+    /// let start = start.scope(Scope::default());
+    /// # Ok::<(), wippy::registry::ParseIdError>(())
+    /// ```
+    #[must_use]
+    pub fn actor(mut self, actor: Actor) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// By these policies, and so everybody that it starts. A process needs leave for `process.security` to say so.
+    ///
+    /// ```
+    /// use wippy::Runtime;
+    /// use wippy::process::Start;
+    /// use wippy::security::Actor;
+    ///
+    /// let runtime = Runtime::builder().load("fixtures/apps/secured").build()?;
+    /// let users = runtime.policies().group("users").ok_or("no such group")?;
+    /// let start = Start::new("secured:listener".parse()?, "secured:processes".parse()?);
+    /// let listener = runtime.manager().spawn(start.actor(Actor::new("user:ann")).scope(users))?;
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = Some(scope);
+        self
+    }
+
+    /// By somebody who waits for what it returns: policies are asked about `process.exec` instead of `process.spawn`.
+    #[must_use]
+    pub fn for_result(mut self) -> Self {
+        self.for_result = true;
         self
     }
 
@@ -201,6 +256,9 @@ pub enum SpawnError {
         /// What would allow it.
         hint: &'static str,
     },
+    /// No policy of the process that wants to start it allows it, or one denies it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The name, the monitor, the link or a message of the start can't be.
     #[error("`{entry}`: {error}")]
     Signal {
@@ -290,18 +348,20 @@ pub struct Manager {
     hosts: IndexMap<EntryId, Host>,
     names: Arc<Names>,
     subscribers: Arc<Subscribers>,
+    policies: Policies,
     /// For processes, which may outlive it by a moment.
     own: Weak<Self>,
 }
 
 impl Manager {
-    pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>) -> Arc<Self> {
+    pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>, policies: Policies) -> Arc<Self> {
         let hosts = hosts.into_iter().map(|host| (host.id().clone(), host)).collect();
         Arc::new_cyclic(|own| Self {
             programs,
             hosts,
             names: Arc::default(),
             subscribers: Arc::default(),
+            policies,
             own: own.clone(),
         })
     }
@@ -312,6 +372,12 @@ impl Manager {
 
     pub(super) fn subscribers(&self) -> &Arc<Subscribers> {
         &self.subscribers
+    }
+
+    /// The policies of the application.
+    #[must_use]
+    pub fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// The events of all processes from now on. A subscriber that does not read them misses the oldest, and is told how many.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Payload, Pid};
 use crate::registry::MAX_TOPIC;
+use crate::security::Denied;
 
 /// The longest topic, in bytes.
 pub const TOPIC_BYTES_MAX: usize = MAX_TOPIC;
@@ -177,6 +178,9 @@ pub enum SignalError {
         /// What would allow it.
         hint: &'static str,
     },
+    /// No policy of the sender allows it, or one denies it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// The process is monitored by the same one already.
     #[error("`{from}` monitors `{pid}` already")]
     AlreadyMonitored {

@@ -8,13 +8,16 @@ use super::message::{Message, SignalError};
 use super::sending::Sending;
 use super::{Manager, Pid, SpawnError, Start};
 use crate::registry::{EntryId, IdPattern, PeerRules, Reach};
+use crate::security::{Denied, SecurityContext};
 
 /// What is done with another process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Action {
     Send,
     Monitor,
+    Unmonitor,
     Link,
+    Unlink,
     Cancel,
     Terminate,
     Name,
@@ -25,10 +28,26 @@ impl Action {
         match self {
             Self::Send => "send to",
             Self::Monitor => "monitor",
+            Self::Unmonitor => "unmonitor",
             Self::Link => "link with",
+            Self::Unlink => "unlink",
             Self::Cancel => "cancel",
             Self::Terminate => "terminate",
             Self::Name => "give a name to",
+        }
+    }
+
+    /// What policies know it as, and what it is in words.
+    fn permission(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Send => ("process.send", "send to process"),
+            Self::Monitor => ("process.monitor", "monitor process"),
+            Self::Unmonitor => ("process.unmonitor", "unmonitor process"),
+            Self::Link => ("process.link", "link process"),
+            Self::Unlink => ("process.unlink", "unlink process"),
+            Self::Cancel => ("process.cancel", "cancel process"),
+            Self::Terminate => ("process.terminate", "terminate process"),
+            Self::Name => ("process.registry.foreign", "name process"),
         }
     }
 
@@ -40,18 +59,25 @@ impl Action {
 
 /// What one process may ask of the others; given to it with its [`Birth`](super::Birth).
 ///
-/// Whatever it does is checked against the rules of its entry.
+/// Whatever it does is checked against the rules of its entry, and then against its policies, where it has an actor and a
+/// scope.
 #[derive(Clone)]
 pub struct Peers {
     own: Arc<ProcessCell>,
     /// Not what keeps a runtime alive: its processes are what it ends.
     manager: Weak<Manager>,
     rules: Arc<PeerRules>,
+    security: SecurityContext,
 }
 
 impl Peers {
-    pub(super) fn new(own: Arc<ProcessCell>, manager: Weak<Manager>, rules: Arc<PeerRules>) -> Self {
-        Self { own, manager, rules }
+    pub(super) fn new(
+        own: Arc<ProcessCell>,
+        manager: Weak<Manager>,
+        rules: Arc<PeerRules>,
+        security: SecurityContext,
+    ) -> Self {
+        Self { own, manager, rules, security }
     }
 
     /// The name of the process itself.
@@ -66,12 +92,38 @@ impl Peers {
         self.own.parent.as_ref()
     }
 
+    /// Who the process acts as, and by which policies.
+    #[must_use]
+    pub fn security(&self) -> &SecurityContext {
+        &self.security
+    }
+
+    /// Whether the policies of the process allow an action on a resource. They know this process as `meta.pid`.
+    ///
+    /// # Errors
+    /// They do not; the error says so in the words of `deed`.
+    pub fn check_allowed(
+        &self,
+        action: &'static str,
+        deed: &'static str,
+        resource: &dyn fmt::Display,
+    ) -> Result<(), Denied> {
+        self.security.check(action, deed, resource, &[("pid", &self.own.pid)])
+    }
+
+    fn ask(&self, action: Action, pid: &Pid) -> Result<(), Denied> {
+        let (permission, deed) = action.permission();
+        self.check_allowed(permission, deed, pid)
+    }
+
     fn manager(&self) -> Result<Arc<Manager>, SignalError> {
         self.manager.upgrade().ok_or(SignalError::Closed)
     }
 
     /// The process of a pid or a name, and the right to do this with it.
     fn target(&self, pid: &Pid, action: Action) -> Result<Arc<ProcessCell>, SignalError> {
+        // Before anybody looks: who may not do it learns nothing of who lives.
+        self.ask(action, pid)?;
         let cell = self.manager()?.cell(pid)?;
         self.check(&cell, action)?;
         Ok(cell)
@@ -96,7 +148,8 @@ impl Peers {
 
     /// Whether a start may become a word to this process, which has the name already.
     pub(super) fn may_signal(&self, cell: &ProcessCell) -> Result<(), SignalError> {
-        self.check(cell, Action::Send)
+        self.check(cell, Action::Send)?;
+        Ok(self.ask(Action::Send, &cell.pid)?)
     }
 
     fn forbidden(&self, action: &'static str, target: String, hint: &'static str) -> SignalError {
@@ -120,7 +173,8 @@ impl Peers {
     /// Starts a process, as a child of this one. Monitor, link and name of the start are in place before its first step.
     ///
     /// # Errors
-    /// See [`SpawnError`]; [`SpawnError::NotAllowed`] for an entry or a host that is not in the entry's list.
+    /// See [`SpawnError`]; [`SpawnError::NotAllowed`] for an entry or a host that is not in the entry's list,
+    /// [`SpawnError::Denied`] for what its policies do not allow.
     pub fn spawn(&self, mut start: Start) -> Result<Pid, SpawnError> {
         let manager = self.manager.upgrade().ok_or_else(|| SpawnError::Closing { host: start.host.clone() })?;
         let allows = |patterns: &[IdPattern], id: &EntryId| patterns.iter().any(|pattern| pattern.matches(id));
@@ -136,9 +190,32 @@ impl Peers {
         if !is_own_host && !allows(&self.rules.hosts, &start.host) {
             return Err(not_allowed(&start.host, "list the host in `process: { hosts: [...] }` of its entry"));
         }
+        self.may_start(&start)?;
         start.messages.iter_mut().for_each(|message| message.from = Some(self.own.pid.clone()));
         start.starter = Some(self.clone());
         manager.spawn(start).map(|handle| handle.pid().clone())
+    }
+
+    /// What policies say of a start and all that is in it.
+    fn may_start(&self, start: &Start) -> Result<(), Denied> {
+        match start.for_result {
+            true => self.check_allowed("process.exec", "execute process", &start.entry)?,
+            false => self.check_allowed("process.spawn", "spawn process", &start.entry)?,
+        }
+        if start.monitored_by.is_some() {
+            self.check_allowed("process.spawn.monitored", "spawn monitored process", &start.entry)?;
+        }
+        if start.linked_with.is_some() {
+            self.check_allowed("process.spawn.linked", "spawn linked process", &start.entry)?;
+        }
+        self.check_allowed("process.host", "spawn process on host", &start.host)?;
+        if let Some(name) = &start.name {
+            self.check_allowed("process.registry.register", "register name", name)?;
+        }
+        if start.actor.is_some() || start.scope.is_some() {
+            self.check_allowed("process.security", "change actor or scope", &"security")?;
+        }
+        Ok(())
     }
 
     /// Sends a message, at once or not at all.
@@ -162,6 +239,7 @@ impl Peers {
     /// # Errors
     /// It is monitored already, or there are too many; see [`SignalError`].
     pub fn monitor(&self, pid: &Pid) -> Result<(), SignalError> {
+        self.ask(Action::Monitor, pid)?;
         let target = match self.manager()?.cell(pid) {
             Ok(cell) => Some(cell),
             Err(SignalError::NoProcess { .. }) => None,
@@ -176,8 +254,9 @@ impl Peers {
     /// Undoes [`Peers::monitor`]: no event follows. One of a process that is not monitored is fine.
     ///
     /// # Errors
-    /// The pid is of another runtime.
+    /// The pid is of another runtime, or its policies do not allow it.
     pub fn unmonitor(&self, pid: &Pid) -> Result<(), SignalError> {
+        self.ask(Action::Unmonitor, pid)?;
         match self.manager()?.cell(pid) {
             Ok(cell) => super::topology::unmonitor(&self.own, &cell),
             Err(SignalError::NoProcess { .. }) => {}
@@ -197,8 +276,9 @@ impl Peers {
     /// Undoes [`Peers::link`] of either side. One that is not linked is fine.
     ///
     /// # Errors
-    /// The pid is of another runtime.
+    /// The pid is of another runtime, or its policies do not allow it.
     pub fn unlink(&self, pid: &Pid) -> Result<(), SignalError> {
+        self.ask(Action::Unlink, pid)?;
         match self.manager()?.cell(pid) {
             Ok(cell) => super::topology::unlink(&self.own, &cell),
             Err(SignalError::NoProcess { .. }) => {}
@@ -230,7 +310,11 @@ impl Peers {
     /// # Errors
     /// Somebody else has it, or it is none; see [`SignalError`].
     pub fn register(&self, name: &str, pid: &Pid) -> Result<(), SignalError> {
-        let cell = self.target(pid, Action::Name)?;
+        self.check_allowed("process.registry.register", "register name", &name)?;
+        let cell = match *pid == self.own.pid {
+            true => self.manager()?.cell(pid)?,
+            false => self.target(pid, Action::Name)?,
+        };
         self.manager()?.names().register(name, &cell)
     }
 
@@ -239,9 +323,13 @@ impl Peers {
     /// # Errors
     /// Nobody has it, or somebody who may not be named by this one.
     pub fn unregister(&self, name: &str) -> Result<(), SignalError> {
+        self.check_allowed("process.registry.unregister", "unregister name", &name)?;
         let manager = self.manager()?;
         let owner = manager.names().lookup(name).ok_or_else(|| SignalError::NoName { name: name.to_owned() })?;
         self.check(&owner, Action::Name)?;
+        if owner.pid != self.own.pid {
+            self.ask(Action::Name, &owner.pid)?;
+        }
         manager.names().unregister(name, &owner)
     }
 }

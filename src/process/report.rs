@@ -120,6 +120,7 @@ fn failure_name(kind: FailureKind) -> &'static str {
         FailureKind::LinkedProcess => "linked-process",
         FailureKind::NoProcess => "no-process",
         FailureKind::Script => "script",
+        FailureKind::PermissionDenied => "permission-denied",
         FailureKind::Host => "host",
     }
 }

@@ -16,6 +16,7 @@ use super::*;
 use crate::reactor::{Clock, Instant, Reactor, ReactorConfig, Sleep};
 use crate::registry::EntryId;
 use crate::scheduler::{Scheduler, Ticker};
+use crate::security::Policies;
 
 /// The length of a slice.
 const TICK: Duration = Duration::from_millis(1);
@@ -245,7 +246,12 @@ impl Simulation {
             role("worker", || Role::Worker),
             role("interactive", || Role::Interactive { random: 7, sleep: None, was_called: false }),
         ];
-        Self { workers, clock, manager: Manager::new(programs.into_iter().collect(), vec![host]), stage }
+        Self {
+            workers,
+            clock,
+            manager: Manager::new(programs.into_iter().collect(), vec![host], Policies::default()),
+            stage,
+        }
     }
 
     fn spawn(&self, role: &str, count: u64) -> Vec<ProcessHandle> {

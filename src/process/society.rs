@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+mod allowed;
 mod random;
 
 use super::*;
 use crate::reactor::{Clock, Reactor, ReactorConfig};
 use crate::registry::{EntryId, IdPattern};
 use crate::scheduler::{Scheduler, Ticker};
+use crate::security::Policies;
 
 /// What a process is told to do when it reads the next word.
 type Order = Box<dyn FnOnce(&Peers, &Inbox) -> Option<Exit> + Send>;
@@ -144,6 +146,10 @@ impl World {
     }
 
     fn with_rules(workers: usize, rules: HostRules) -> Self {
+        Self::of(workers, rules, Policies::default())
+    }
+
+    fn of(workers: usize, rules: HostRules, policies: Policies) -> Self {
         let records = Arc::new(Records::default());
         let ticker = Ticker::manual();
         let host = Host::new(
@@ -167,7 +173,7 @@ impl World {
                     let actor = Actor { id: id(name), receives, rules: rules.into(), records: Arc::clone(&records) };
                     (id(name), Arc::new(actor) as Arc<dyn Program>)
                 });
-        Self { manager: Manager::new(programs.into_iter().collect(), vec![host]), records }
+        Self { manager: Manager::new(programs.into_iter().collect(), vec![host], policies), records }
     }
 
     fn start(name: &str) -> Start {

@@ -12,6 +12,7 @@ use crate::limits::WaitReason;
 use crate::reactor::{Clock, Reactor, ReactorConfig};
 use crate::registry::EntryId;
 use crate::scheduler::{Scheduler, Ticker};
+use crate::security::Policies;
 
 /// What a test process does at each step.
 type Script = Arc<dyn Fn(&Shared, &mut Context<'_>) -> Progress + Send + Sync>;
@@ -110,7 +111,7 @@ fn world_of(
         Ok(Machinery { scheduler, reactor })
     });
     let programs = [(id("app:native"), Arc::new(native) as Arc<dyn Program>)].into_iter().collect();
-    World { manager: Manager::new(programs, vec![host]), shared, ticker }
+    World { manager: Manager::new(programs, vec![host], Policies::default()), shared, ticker }
 }
 
 impl World {

@@ -1,4 +1,4 @@
-//! The application as a whole: what refers to what, commands, security.
+//! The application as a whole: what refers to what, commands.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::fields::places_of_items;
 use super::kinds::KindStatus;
-use super::{Diagnostic, Diagnostics, Entry, EntryId, RuntimeConfig, Severity, Spec, StartPlan};
+use super::{Diagnostic, Diagnostics, Entry, EntryId, Severity, Spec, StartPlan};
 use crate::suggest::closest;
 
 /// The kinds of all declared entries, also of those that could not be typed: a reference to them is not dangling.
@@ -329,24 +329,4 @@ pub(super) fn duplicates(entries: &[Entry], problems: &mut Diagnostics) {
             }
         }
     }
-}
-
-/// An application that counts on policies is refused as long as nobody enforces them.
-pub(super) fn security(policies: &[Diagnostic], config: &RuntimeConfig, insecure: bool, problems: &mut Diagnostics) {
-    let strict = config.strict_mode().then(|| {
-        let position = config.position("security", "strict_mode").cloned();
-        Diagnostic::error("security-not-enforced", "`security.strict_mode` is on, and policies are not enforced yet")
-            .at(position)
-    });
-    let mut found = strict.into_iter().chain(policies.iter().cloned());
-    let Some(first) = found.next() else { return };
-    let others = found.count();
-    let mut problem = if others == 0 { first } else { first.note(format!("and {others} more like it")) };
-    if insecure {
-        problem.severity = Severity::Warning;
-        problem = problem.note("it runs without them because of `--insecure`");
-    } else {
-        problem = problem.help("run with `--insecure` if everything may be allowed");
-    }
-    problems.add(problem);
 }

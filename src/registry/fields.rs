@@ -66,6 +66,14 @@ impl<'d, 'e> Fields<'d, 'e> {
         self.map?.get(name).filter(|value| !value.is_null())
     }
 
+    /// A mapping of anything.
+    pub(crate) fn map(&mut self, name: &'static str) -> Option<&'e serde_json::Map<String, Value>> {
+        match self.any(name)? {
+            Value::Object(map) => Some(map),
+            other => self.wrong_type(name, "a mapping", other),
+        }
+    }
+
     /// A text.
     pub(crate) fn text(&mut self, name: &'static str) -> Option<String> {
         match self.any(name)? {
@@ -289,6 +297,15 @@ impl<'d, 'e> Fields<'d, 'e> {
         texts
     }
 
+    /// A list of texts; a single one counts as a list of one. None when it is absent or of another type.
+    pub(crate) fn text_or_list(&mut self, name: &'static str) -> Option<Vec<String>> {
+        match self.any(name)? {
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Array(_) => Some(self.texts(name)),
+            other => self.wrong_type(name, "a text or a list of texts", other),
+        }
+    }
+
     /// A mapping of texts to texts.
     pub(crate) fn text_map(&mut self, name: &'static str) -> indexmap::IndexMap<String, String> {
         let Some(value) = self.any(name) else { return indexmap::IndexMap::new() };
@@ -387,7 +404,8 @@ impl<'d, 'e> Fields<'d, 'e> {
         self.path.iter().cloned().chain(steps.iter().map(ToString::to_string)).collect()
     }
 
-    fn missing<T>(&mut self, name: &'static str, message: &str) -> Option<T> {
+    /// Reports that a field is missing that must be there; `message` says so, in the words of Wippy.
+    pub(crate) fn missing<T>(&mut self, name: &'static str, message: &str) -> Option<T> {
         // A slip in its name is one problem, not two; `finish` tells it.
         let misspelt = |map: &serde_json::Map<String, Value>| map.keys().any(|key| near_miss(key, [name]).is_some());
         if self.map.is_some_and(|map| !map.contains_key(name) && misspelt(map)) {

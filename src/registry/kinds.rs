@@ -17,7 +17,7 @@ pub(crate) enum KindStatus {
     Unknown,
 }
 
-const SERVED: [&str; 16] = [
+const SERVED: [&str; 18] = [
     "process.wasm",
     "process.lua",
     "library.lua",
@@ -31,6 +31,8 @@ const SERVED: [&str; 16] = [
     "env.storage.file",
     "env.storage.router",
     "env.variable",
+    "security.policy",
+    "security.policy.expr",
     "ns.requirement",
     "ns.dependency",
     "ns.definition",
@@ -39,7 +41,7 @@ const SERVED: [&str; 16] = [
 const NOT_SERVED_YET: [&str; 4] = ["fs.embed", "function.lua", "function.wasm", "function.wat"];
 
 /// The other kinds that Wippy's documents name.
-const FOREIGN: [&str; 41] = [
+const FOREIGN: [&str; 39] = [
     "workflow.lua",
     "module.lua",
     "function.lua.bc",
@@ -68,8 +70,6 @@ const FOREIGN: [&str; 41] = [
     "cloudstorage.s3",
     "template.jet",
     "template.set",
-    "security.policy",
-    "security.policy.expr",
     "security.token_store",
     "contract.definition",
     "contract.binding",

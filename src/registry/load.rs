@@ -9,7 +9,7 @@ use super::{Diagnostics, Registry};
 /// ```
 /// use wippy::registry::LoadOptions;
 ///
-/// let options = LoadOptions { insecure: true, ..LoadOptions::new("app") };
+/// let options = LoadOptions { set: vec!["security.strict_mode=true".into()], ..LoadOptions::new("app") };
 /// assert!(options.overrides.is_empty());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,6 @@ pub struct LoadOptions {
     pub overrides: Vec<String>,
     /// `--set`: `section.path=value`.
     pub set: Vec<String>,
-    /// Whether an application with security policies may run although they are not enforced.
-    pub insecure: bool,
     /// Names of folders that are not looked into, besides `node_modules`.
     pub skip_folders: Vec<String>,
 }

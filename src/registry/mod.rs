@@ -10,7 +10,7 @@
 //! **Entry function.** [`load()`]: [`LoadOptions`] in, [`Loaded`] out.
 //!
 //! **Way of a field.** file -> `document` (values and marks) -> `files` (entries of a file) -> `normalize` (override,
-//! disable, link, override) -> `spec` (typed through `fields`) -> `check` (references, commands, security) -> [`Registry`].
+//! disable, link, override) -> `spec` (typed through `fields`) -> `check` (references, commands) -> [`Registry`].
 //!
 //! **Invariants**
 //! - No content of any file panics, hangs, or expands without bound; each bound is a named constant.

@@ -31,7 +31,7 @@ pub(super) fn run(options: &LoadOptions) -> Loaded {
     let roots = lock::load_roots(app, &config, &mut problems);
     let mut raws = read_all(&roots, options, &Arc::new(app_root.clone()), &mut problems);
     normalize::apply(&mut raws, options, &config, &mut problems);
-    let registry = typed(raws, config, app_root, options, &mut problems);
+    let registry = typed(raws, config, app_root, &mut problems);
     Loaded { registry, diagnostics: problems }
 }
 
@@ -70,19 +70,11 @@ fn add(raws: &mut RawEntries, raw: RawEntry, problems: &mut Diagnostics) {
 }
 
 /// Types and checks all entries.
-fn typed(
-    raws: RawEntries,
-    config: RuntimeConfig,
-    app_root: PathBuf,
-    options: &LoadOptions,
-    problems: &mut Diagnostics,
-) -> Registry {
+fn typed(raws: RawEntries, config: RuntimeConfig, app_root: PathBuf, problems: &mut Diagnostics) -> Registry {
     let kinds: Kinds = raws.iter().map(|(id, raw)| (id.clone(), raw.kind.clone())).collect();
-    let mut policies = Vec::new();
     let mut entries = Vec::with_capacity(raws.len());
     for (_, raw) in raws {
         check_kind(&raw, problems);
-        policies.extend(policy(&raw));
         entries.extend(Entry::decode(raw, problems));
     }
     check::resolve_public_names(&mut entries);
@@ -93,7 +85,6 @@ fn typed(
     check::service_cycles(&entries, &plan, problems);
     check::import_cycles(&entries, problems);
     check::duplicates(&entries, problems);
-    check::security(&policies, &config, options.insecure, problems);
     let entries: IndexMap<_, _> = entries.into_iter().map(|entry| (entry.id().clone(), entry)).collect();
     let registry = Registry::new(entries, config, app_root);
     // Told once, as what it is: a circle of services is an error already.
@@ -108,8 +99,6 @@ fn check_kind(raw: &RawEntry, problems: &mut Diagnostics) {
     let kind = &raw.kind;
     problems.add(match KindStatus::of(kind) {
         KindStatus::Served => return,
-        // Told by the refusal of everything that has to do with security.
-        KindStatus::Foreign if kind.starts_with("security.") => return,
         KindStatus::NotServedYet | KindStatus::Foreign => {
             report(Severity::Warning, "not-served", format!("entries of the kind `{kind}` are not served yet"))
                 .note("the entry is kept as data")
@@ -119,17 +108,4 @@ fn check_kind(raw: &RawEntry, problems: &mut Diagnostics) {
         KindStatus::Unknown => report(Severity::Warning, "unknown-kind", format!("unknown kind `{kind}`"))
             .note("the entry is kept as data"),
     });
-}
-
-/// What an entry says about security, which nobody enforces yet.
-fn policy(raw: &RawEntry) -> Option<Diagnostic> {
-    const CODE: &str = "security-not-enforced";
-    if raw.kind.starts_with("security.") {
-        let message = format!("the application has a `{}`, and policies are not enforced yet", raw.kind);
-        return Some(raw.problem(Severity::Error, CODE, &["kind"], Part::Value, message));
-    }
-    let security = raw.payload.pointer("/lifecycle/security").filter(|value| !value.is_null())?;
-    let empty = security.as_object().is_some_and(serde_json::Map::is_empty);
-    let message = "the service has `lifecycle.security`, and policies are not enforced yet";
-    (!empty).then(|| raw.problem(Severity::Error, CODE, &["lifecycle", "security"], Part::Key, message))
 }

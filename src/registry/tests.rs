@@ -419,25 +419,6 @@ fn set_comes_before_the_file() {
 }
 
 #[test]
-fn policies_that_nobody_enforces_refuse_to_run() {
-    let entries = "  - {name: p, kind: security.policy, policy: {}}\n  - {name: t, kind: terminal.host, lifecycle: {security: {groups: [g]}}}\n";
-    let app = App::new(&[("src/_index.yaml", &format!("namespace: a\nentries:\n{entries}"))]);
-    let refused = app.load();
-    assert_eq!(refused.only().code, "security-not-enforced");
-    assert_eq!(refused.only().notes, ["and 1 more like it"]);
-    assert!(refused.diagnostics.has_errors());
-    let insecure = load(&LoadOptions { insecure: true, ..app.options() });
-    assert_eq!(insecure.only().severity, Severity::Warning);
-    let strict = App::new(&[
-        (".wippy.yaml", "version: '1.0'\nsecurity: {strict_mode: true}\n"),
-        ("src/_index.yaml", &volume("a")),
-    ]);
-    assert_eq!(strict.load().only().position.as_ref().unwrap().to_string(), ".wippy.yaml:2:25");
-    let service = load_entries("  - {name: t, kind: terminal.host, lifecycle: {security: {}}}\n");
-    service.clean("app:t");
-}
-
-#[test]
 fn a_missing_folder_is_one_error() {
     let loaded = load(&LoadOptions::new("/no/such/folder"));
     assert_eq!(loaded.only().code, "missing-folder");

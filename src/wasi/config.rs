@@ -7,6 +7,7 @@ use super::profile::ProfileSet;
 use super::resolver::{NoResolver, Resolver};
 use super::stdio::{Discard, EmptyInput, Input, Output};
 use crate::limits::Usage;
+use crate::security::SecurityContext;
 use crate::volume::Volume;
 
 /// What one process gets from the host. The default gives it nothing: no arguments, no environment, an empty input,
@@ -40,6 +41,8 @@ pub struct WasiConfig {
     pub mounts: Arc<[Mount]>,
     /// Who the guest may talk to, where it may talk at all.
     pub network: Arc<NetworkPolicy>,
+    /// Who the guest acts as, and by which policies: asked beside the rules of `network`.
+    pub security: SecurityContext,
     /// Who finds the addresses of names for it.
     pub resolver: Arc<dyn Resolver>,
     /// What the entry lists under `imports`.
@@ -64,6 +67,7 @@ impl Default for WasiConfig {
             stderr: Arc::new(Discard),
             mounts: Arc::from([]),
             network: Arc::default(),
+            security: SecurityContext::default(),
             resolver: Arc::new(NoResolver),
             profiles: ProfileSet::EMPTY,
             usage: Arc::default(),

@@ -256,6 +256,13 @@ fn in_range(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
     address.is_ipv4() == network.is_ipv4() && masked(address, prefix) == network
 }
 
+/// Whether an address leads to this machine or into a network that is not everybody's: what `loopback` and `private` mean.
+#[cfg(feature = "http")]
+pub(super) fn leads_inside(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified() || is_private(address)
+}
+
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {

@@ -23,6 +23,7 @@ use crate::process::{
     Stdio,
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
+use crate::security::Denied;
 use crate::wasi::{
     Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiConfig, WasiState,
 };
@@ -195,6 +196,12 @@ impl Program {
         } else {
             args.extend(self.surroundings.args.iter().cloned());
         }
+        let security = birth.peers.security();
+        for mount in &*self.surroundings.mounts {
+            let denied =
+                |error: Denied| Failure::new(FailureKind::PermissionDenied, format!("`{}`: {error}", self.entry));
+            security.check("fs.get", "access filesystem", mount.volume.id(), &[]).map_err(denied)?;
+        }
         let mut env = Vec::with_capacity(self.surroundings.env.len());
         for variable in &self.surroundings.env {
             let value = match self.surroundings.environment.lookup(&variable.id) {
@@ -222,6 +229,7 @@ impl Program {
             env: env.into(),
             cwd: Some(Arc::clone(&self.surroundings.cwd)),
             network: Arc::clone(&self.surroundings.network),
+            security: security.clone(),
             resolver: Arc::clone(&self.surroundings.resolver),
             mounts: Arc::clone(&self.surroundings.mounts),
             profiles: self.profiles,

@@ -42,7 +42,7 @@ pub(crate) fn read_head(stream: &mut impl BufRead) -> String {
 }
 
 /// A server that answers each request with what `answer` makes of its head.
-fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn answering(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
     server(move |stream| {
         let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
         loop {
@@ -67,7 +67,7 @@ fn stalling() -> (SocketAddr, Receiver<&'static str>) {
     (address, told)
 }
 
-fn ok(body: &[u8]) -> Vec<u8> {
+pub(crate) fn ok(body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).as_bytes(), body].concat()
 }
 

@@ -9,21 +9,23 @@ const LEAVES: &[&str] = &["sync", "limits", "error", "suggest"];
 /// What each room may import beside the leaves.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("registry", &[]),
+    ("security", &["registry"]),
     ("scheduler", &[]),
     ("reactor", &["scheduler"]),
-    ("process", &["scheduler", "reactor", "registry"]),
-    ("function", &["process", "registry", "reactor"]),
+    ("process", &["scheduler", "reactor", "registry", "security"]),
+    ("function", &["process", "registry", "reactor", "security"]),
     ("volume", &["registry", "reactor"]),
     ("env", &["registry", "reactor"]),
-    ("wasi", &["reactor", "volume", "env"]),
-    ("wasm", &["wasi", "process", "function", "registry", "reactor", "volume", "env"]),
-    ("lua", &["process", "function", "registry", "reactor", "volume", "env"]),
+    ("wasi", &["reactor", "volume", "env", "security"]),
+    ("wasm", &["wasi", "process", "function", "registry", "reactor", "volume", "env", "security"]),
+    ("lua", &["process", "function", "registry", "reactor", "volume", "env", "security"]),
     ("batch", &["process", "function", "registry"]),
     ("control", &["process", "reactor"]),
     (
         "runtime",
         &[
             "registry",
+            "security",
             "scheduler",
             "reactor",
             "process",

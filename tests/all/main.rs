@@ -40,6 +40,8 @@ mod preempt;
 mod probe;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
+/// What policies let guests do.
+mod security;
 /// Guests among processes.
 mod society;
 /// TCP, UDP, names and rules of the network.

@@ -57,7 +57,7 @@ fn start(house: &House, entry: &str, script: &[&str]) -> ProcessHandle {
 }
 
 /// The answers of a script; pids read as their numbers in the order in which they come up: `P1`, `P2` and so on.
-fn answers(process: &ProcessHandle) -> Vec<String> {
+pub(crate) fn answers(process: &ProcessHandle) -> Vec<String> {
     let Exit::Returned(Payload::List(answers)) = process.wait() else { panic!("{}", process.wait()) };
     let mut known = Vec::new();
     answers.iter().map(|answer| named(answer.as_str().expect("text"), &mut known)).collect()

@@ -32,7 +32,8 @@ impl<F: Fn(&ServiceEvent) + Send + Sync> ServiceObserver for F {
 
 /// What a unit of the core is made of.
 pub(super) enum Body {
-    Service(Box<ProcessService>),
+    /// With the ID of its entry.
+    Service(EntryId, Box<ProcessService>),
     Host(EntryId),
 }
 
@@ -121,7 +122,7 @@ impl Shared {
     }
 
     pub(super) fn has_services(&self) -> bool {
-        self.bodies.iter().any(|body| matches!(body, Body::Service(_)))
+        self.bodies.iter().any(|body| matches!(body, Body::Service(..)))
     }
 
     /// There is no thread and there will be none: no service runs or is ever started, and hosts are stopped by whoever asks.
@@ -271,15 +272,15 @@ impl Driver {
         if !self.shared.core().is_starting(at) {
             return Vec::new();
         }
-        let service = match &self.shared.bodies[at] {
+        let (id, service) = match &self.shared.bodies[at] {
             Body::Host(_) => return self.shared.core().started(at, None, self.now()),
-            Body::Service(service) => service.clone(),
+            Body::Service(id, service) => (id.clone(), service.clone()),
         };
-        let mut started = self.spawn(at, &service);
+        let mut started = self.spawn(at, &id, &service);
         if matches!(&started, Err(SpawnError::Busy { .. })) && self.listening.is_none() {
             self.listen();
             // Who left before that was not heard.
-            started = self.spawn(at, &service);
+            started = self.spawn(at, &id, &service);
         }
         let now = self.now();
         let mut core = self.shared.core.lock();
@@ -294,7 +295,7 @@ impl Driver {
         }
     }
 
-    fn spawn(&self, at: usize, service: &ProcessService) -> Result<ProcessHandle, SpawnError> {
+    fn spawn(&self, at: usize, id: &EntryId, service: &ProcessService) -> Result<ProcessHandle, SpawnError> {
         let manager = &self.shared.manager;
         let style = manager.program(&service.process)?.result_style();
         let (weak, clock) = (Arc::downgrade(&self.shared), self.shared.clock.clone());
@@ -303,7 +304,11 @@ impl Driver {
             call(&weak, |inbox| inbox.ended.push_back(news));
         };
         let input = service.input.iter().map(|value: &Value| Payload::from_json(value));
-        manager.spawn(Start::new(service.process.clone(), service.host.clone()).input(input).watch(watcher))
+        let mut start = Start::new(service.process.clone(), service.host.clone()).input(input).watch(watcher);
+        if let Some(identity) = manager.policies().identity(id) {
+            (start.actor, start.scope) = (identity.actor.clone(), identity.scope.clone());
+        }
+        manager.spawn(start)
     }
 
     fn listen(&mut self) {
@@ -315,7 +320,7 @@ impl Driver {
     fn host(&self, at: usize) -> Option<&Host> {
         match &self.shared.bodies[at] {
             Body::Host(id) => self.shared.manager.host(id),
-            Body::Service(_) => None,
+            Body::Service(..) => None,
         }
     }
 

@@ -80,11 +80,11 @@ impl Supervisor {
         }
         for planned in plan.services() {
             let body = match registry.get(&planned.id).map(crate::registry::Entry::spec) {
-                Some(Spec::ProcessService(service)) => Body::Service(Box::new(service.clone())),
+                Some(Spec::ProcessService(service)) => Body::Service(planned.id.clone(), Box::new(service.clone())),
                 _ => Body::Host(planned.id.clone()),
             };
             let on_terminal = |id| config.manager.host(id).is_some_and(|host| host.kind() == HostKind::Terminal);
-            let has_terminal = matches!(&body, Body::Service(service) if on_terminal(&service.host));
+            let has_terminal = matches!(&body, Body::Service(_, service) if on_terminal(&service.host));
             let lifecycle = lifecycle_of(registry, &planned.id);
             members.push(Member { planned: planned.clone(), lifecycle, has_terminal });
             bodies.push(body);

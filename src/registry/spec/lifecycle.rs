@@ -82,17 +82,16 @@ pub struct RestartPolicy {
     pub window: Duration,
 }
 
-/// The identity of what a service starts. Policies are not enforced yet, so an application that has one is refused
-/// unless it is started insecurely.
+/// The identity of what a service starts: who acts, and by which policies. Both have to be there for policies to be asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSecurity {
     /// The actor's ID.
     pub actor_id: Option<String>,
-    /// What is known of the actor.
-    pub actor_meta: Value,
-    /// Policy groups.
+    /// What is known of the actor, by key.
+    pub actor_meta: serde_json::Map<String, Value>,
+    /// Groups of policies, by the name that policies write or, with the namespace of those before it, `namespace:name`.
     pub groups: Vec<String>,
-    /// Policies.
+    /// Policies by their ID.
     pub policies: Vec<EntryId>,
 }
 
@@ -185,8 +184,17 @@ impl RestartPolicy {
 
 impl ServiceSecurity {
     fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
-        let (actor_id, actor_meta) = f.nested("actor", |f| (f.text("id"), f.any("meta").cloned().unwrap_or_default()));
-        Self { actor_id, actor_meta, groups: f.texts("groups"), policies: f.ids("policies") }
+        let (actor_id, actor_meta) = f.nested("actor", |f| {
+            let id = f.text("id").filter(|id| !id.is_empty());
+            (id, f.map("meta").cloned().unwrap_or_default())
+        });
+        let (groups, policies) = (f.text_or_list("groups").unwrap_or_default(), f.ids("policies"));
+        if actor_id.is_none() && !(actor_meta.is_empty() && groups.is_empty() && policies.is_empty()) {
+            let problem =
+                f.warning_at("no-effect", &[], "`security` without `actor.id` has nobody to ask policies about");
+            f.error(problem.help("add `actor: { id: … }`"));
+        }
+        Self { actor_id, actor_meta, groups, policies }
     }
 }
 

@@ -9,6 +9,7 @@ mod lua;
 mod modules;
 mod peers;
 mod pool;
+mod security;
 mod service;
 mod wasm;
 
@@ -21,6 +22,7 @@ pub use lua::LuaSpec;
 pub use modules::{Dependency, Parameter, Requirement, Target};
 pub use peers::{PeerRules, Reach};
 pub use pool::{Pool, PoolType};
+pub use security::{Condition, ConditionOperator, Effect, FieldPath, Operand, PolicySpec, PolicyTest};
 pub use service::ProcessService;
 pub use wasm::{Mount, NetworkRules, Transport, WasiEnv, WasiSpec, WasmSpec, WatSpec};
 
@@ -69,6 +71,10 @@ pub enum Spec {
     FunctionWat(WatSpec),
     /// `process.service`: a supervised process.
     ProcessService(ProcessService),
+    /// `security.policy`: what may be done with what, by conditions.
+    SecurityPolicy(PolicySpec),
+    /// `security.policy.expr`: the same by an expression.
+    SecurityPolicyExpr(PolicySpec),
     /// `ns.requirement`: a value that a module needs.
     Requirement(Requirement),
     /// `ns.dependency`: a module that is used, with its parameters.
@@ -100,6 +106,8 @@ impl Spec {
             Self::FunctionWasm(_) => "function.wasm",
             Self::FunctionWat(_) => "function.wat",
             Self::ProcessService(_) => "process.service",
+            Self::SecurityPolicy(_) => "security.policy",
+            Self::SecurityPolicyExpr(_) => "security.policy.expr",
             Self::Requirement(_) => "ns.requirement",
             Self::Dependency(_) => "ns.dependency",
             Self::Definition(_) => "ns.definition",
@@ -111,6 +119,14 @@ impl Spec {
     pub fn wasm(&self) -> Option<&WasmSpec> {
         match self {
             Self::ProcessWasm(spec) | Self::FunctionWasm(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The fields of `security.policy` and `security.policy.expr`.
+    pub fn policy(&self) -> Option<&PolicySpec> {
+        match self {
+            Self::SecurityPolicy(spec) | Self::SecurityPolicyExpr(spec) => Some(spec),
             _ => None,
         }
     }
@@ -147,6 +163,8 @@ impl Spec {
             "function.wasm" => WasmSpec::decode(f).map(Self::FunctionWasm),
             "function.wat" => WatSpec::decode(f).map(Self::FunctionWat),
             "process.service" => ProcessService::decode(f).map(Self::ProcessService),
+            "security.policy" => PolicySpec::decode(f).map(Self::SecurityPolicy),
+            "security.policy.expr" => PolicySpec::decode_expr(f).map(Self::SecurityPolicyExpr),
             "ns.requirement" => Some(Self::Requirement(Requirement::decode(f))),
             "ns.dependency" => Dependency::decode(f).map(Self::Dependency),
             // What else may stand in these is not known here, so nothing in them is unknown either.

@@ -1,5 +1,6 @@
 //! From the name of a server to a connection: lookup, socket, TLS.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use super::errors;
 use super::socket::Socket;
 use super::tls::{Stream, Tls};
 use crate::reactor::Reactor;
-use crate::wasi::network::{NameCheck, NetworkPolicy};
+use crate::security::SecurityContext;
+use crate::wasi::network::{NameCheck, NetworkPolicy, leads_inside};
 use crate::wasi::resolver::Resolver;
 
 /// How many addresses of one name are tried, in the order of the lookup.
@@ -26,6 +28,8 @@ pub(super) struct Origin {
     /// A name in the form in which names are compared, or an address without brackets.
     pub(super) host: String,
     pub(super) port: u16,
+    /// Of the process: those that act as somebody else, or by other policies, have connections of their own.
+    pub(super) security: SecurityContext,
 }
 
 /// What decides where a request may go, of the process that sends it.
@@ -41,14 +45,49 @@ impl Origin {
         self.host.parse().ok()
     }
 
+    /// Whether the policies of the process permit this address: they are asked about those that lead inside.
+    fn may_reach(&self, address: IpAddr) -> bool {
+        let asked = ("http_client.private_ip", &address.to_canonical());
+        !leads_inside(address) || self.security.allows(asked.0, asked.1, &[("host", &self.host)])
+    }
+
+    /// Whether the policies of the process permit a request for this target here.
+    pub(super) fn may_be_asked_for(&self, target: &str) -> bool {
+        self.security.allows("http_client.request", &Url { origin: self, target }, &[])
+    }
+
     /// Whether the rules permit to look its name up, or to connect to its address.
     pub(super) fn is_permitted(&self, policy: &NetworkPolicy) -> Result<(), ErrorCode> {
         match self.address() {
-            Some(address) if policy.allows(SocketAddr::new(address, self.port), []) => Ok(()),
+            Some(address) if policy.allows(SocketAddr::new(address, self.port), []) && self.may_reach(address) => {
+                Ok(())
+            }
             Some(_) => Err(ErrorCode::DestinationIpProhibited),
             None if policy.check_name(&self.host, Some(self.port)) == NameCheck::Permitted => Ok(()),
             None => Err(ErrorCode::HttpRequestDenied),
         }
+    }
+}
+
+/// A whole URL as policies know it: with the name or the address that is really connected to, and a port that is not the
+/// usual one.
+struct Url<'a> {
+    origin: &'a Origin,
+    target: &'a str,
+}
+
+impl fmt::Display for Url<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Origin { tls, host, port, .. } = self.origin;
+        let (scheme, usual) = if *tls { ("https", 443) } else { ("http", 80) };
+        match host.contains(':') {
+            true => write!(f, "{scheme}://[{host}]")?,
+            false => write!(f, "{scheme}://{host}")?,
+        }
+        if *port != usual {
+            write!(f, ":{port}")?;
+        }
+        f.write_str(self.target)
     }
 }
 
@@ -87,7 +126,9 @@ fn permitted(found: &[IpAddr], origin: &Origin, policy: &NetworkPolicy) -> Resul
     if found.is_empty() {
         return Err(ErrorCode::DestinationNotFound);
     }
-    let allowed = |address: &&IpAddr| policy.allows(SocketAddr::new(**address, origin.port), [origin.host.as_str()]);
+    let allowed = |address: &&IpAddr| {
+        policy.allows(SocketAddr::new(**address, origin.port), [origin.host.as_str()]) && origin.may_reach(**address)
+    };
     let addresses: Vec<_> = found.iter().filter(allowed).copied().take(ADDRESSES_MAX).collect();
     if addresses.is_empty() { Err(ErrorCode::DestinationIpProhibited) } else { Ok(addresses) }
 }

@@ -21,6 +21,7 @@ use super::incoming::FutureResponse;
 use super::options::RequestOptions;
 use super::outgoing::{OutgoingBody, OutgoingStream, Pipe};
 use crate::limits::LimitExceeded;
+use crate::wasi::config::WasiConfig;
 use crate::wasi::network::host_name;
 use crate::wasi::sockets::literal;
 use crate::wasi::state::WasiState;
@@ -79,7 +80,7 @@ fn read_path(path: &str) -> std::result::Result<PathAndQuery, ()> {
 }
 
 impl OutgoingRequest {
-    fn origin(&self, entry: &Arc<str>) -> std::result::Result<(Origin, HeaderValue), ErrorCode> {
+    fn origin(&self, config: &WasiConfig) -> std::result::Result<(Origin, HeaderValue), ErrorCode> {
         let tls = match &self.scheme {
             None | Some(Scheme::Https) => true,
             Some(Scheme::Http) => false,
@@ -105,7 +106,8 @@ impl OutgoingRequest {
         };
         // A name and a password before the host are not for the server's eyes in this field.
         let host_field = HeaderValue::from_str(bare).map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-        Ok((Origin { entry: entry.clone(), tls, host: name, port }, host_field))
+        let (entry, security) = (Arc::clone(&config.entry), config.security.clone());
+        Ok((Origin { entry, tls, host: name, port, security }, host_field))
     }
 
     fn build(self, host: HeaderValue) -> std::result::Result<(Request<OutgoingBody>, Arc<Pipe>), ErrorCode> {
@@ -148,10 +150,13 @@ impl outgoing_handler::Host for WasiState {
                 tracing::warn!(entry = %self.config.entry, "{message}");
             });
         };
-        let (origin, host) = request.origin(&self.config.entry)?;
+        let (origin, host) = request.origin(&self.config)?;
         let network = Network { policy: self.config.network.clone(), resolver: self.config.resolver.clone() };
         origin.is_permitted(&network.policy)?;
         let (request, upload) = request.build(host)?;
+        if !origin.may_be_asked_for(request.uri().path_and_query().map_or("/", PathAndQuery::as_str)) {
+            return Err(ErrorCode::HttpRequestDenied.into());
+        }
         let no_memory = |limit: LimitExceeded| ErrorCode::InternalError(Some(limit.to_string()));
         let charge = Some(self.usage().charge(EXCHANGE_BYTES).map_err(no_memory)?);
         let (respond, response) = oneshot::channel();
@@ -307,7 +312,7 @@ mod tests {
             headers: Fields::received(http::HeaderMap::new()),
             body: None,
         };
-        let (origin, host) = request.origin(&"app:guest".into())?;
+        let (origin, host) = request.origin(&WasiConfig { entry: "app:guest".into(), ..WasiConfig::default() })?;
         Ok((origin.host, origin.port, origin.tls, host.to_str().expect("text").to_owned()))
     }
 

@@ -56,6 +56,9 @@ impl Host for WasiState {
                 if self.config.network.check_name(&name, None) == NameCheck::Refused {
                     return Err(ErrorCode::AccessDenied.into());
                 }
+                if !self.config.security.allows("socket.resolve", &name, &[]) {
+                    return Err(ErrorCode::AccessDenied.into());
+                }
                 let lookup = self.config.resolver.resolve(&name);
                 let mut addresses = Addresses { name, stage: Stage::Asking(lookup) };
                 // It begins now, also when the guest waits for something else first.

@@ -72,6 +72,11 @@ fn socket_limit(error: ResourceTableError) -> SocketError {
     }
 }
 
+/// The address as policies know it: an IPv4 address inside an IPv6 one counts as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// A handle of the bindings as a handle of our own type: the table holds ours.
 fn ours<Theirs: 'static, Ours: 'static>(handle: &Resource<Theirs>) -> Resource<Ours> {
     Resource::new_borrow(handle.rep())
@@ -132,6 +137,16 @@ impl WasiState {
     fn may_talk_to(&self, address: SocketAddr) -> bool {
         let rules = &self.config.network;
         rules.allows_everything() || rules.allows(address, self.known_addresses.names_of(address.ip().to_canonical()))
+    }
+
+    /// Whether the rules and the guest's policies let it open a connection to this address, or send to it.
+    fn may_connect_to(&self, address: SocketAddr) -> bool {
+        self.may_talk_to(address) && self.config.security.allows("socket.connect", &canonical(address), &[])
+    }
+
+    /// Whether the guest's policies let others reach it at this address.
+    fn may_listen_at(&self, address: SocketAddr) -> bool {
+        self.config.security.allows("socket.listen", &canonical(address), &[])
     }
 
     /// Room for one more socket.

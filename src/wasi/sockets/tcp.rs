@@ -155,7 +155,7 @@ impl tcp::HostTcpSocket for WasiState {
     ) -> SocketResult<()> {
         self.check_network(&network)?;
         let address = SocketAddr::from(remote_address);
-        let may_talk = self.may_talk_to(address);
+        let may_talk = self.may_connect_to(address);
         let reactor = self.reactor.clone();
         let socket = self.tcp(&this)?;
         socket.check_idle()?;
@@ -210,6 +210,12 @@ impl tcp::HostTcpSocket for WasiState {
         let socket = self.tcp(&this)?;
         socket.check_idle()?;
         let Stage::Bound(fd) = &socket.stage else { return Err(ErrorCode::InvalidState.into()) };
+        let address = socket::local_address(fd.as_fd())?;
+        if !self.may_listen_at(address) {
+            return Err(ErrorCode::AccessDenied.into());
+        }
+        let socket = self.tcp(&this)?;
+        let Stage::Bound(fd) = &socket.stage else { unreachable!("looked at above") };
         rustix::net::listen(fd, socket.backlog)?;
         if let Stage::Bound(fd) = socket.take() {
             socket.stage = Stage::ListenStarted(reactor.register(FdSource(fd), Interest::Read)?);

@@ -115,6 +115,8 @@ impl udp::HostUdpSocket for WasiState {
     ) -> SocketResult<()> {
         self.check_network(&network)?;
         let address = SocketAddr::from(local_address);
+        // A port that the system chooses is one that nobody knows before: whoever only sends has such a one.
+        let may_bind = address.port() == 0 || self.may_listen_at(address);
         let socket = self.udp(&this)?;
         match socket.stage {
             Stage::Unbound => {}
@@ -123,6 +125,9 @@ impl udp::HostUdpSocket for WasiState {
         }
         if !socket::fits(address.ip(), socket.family) {
             return Err(ErrorCode::InvalidArgument.into());
+        }
+        if !may_bind {
+            return Err(ErrorCode::AccessDenied.into());
         }
         socket::bind(socket.fd(), address)?;
         socket.stage = Stage::BindStarted;
@@ -147,7 +152,7 @@ impl udp::HostUdpSocket for WasiState {
             return Err(SocketError::trap(wasmtime::Error::msg(message)));
         }
         let remote = remote_address.map(SocketAddr::from);
-        let may_talk = remote.is_none_or(|remote| self.may_talk_to(remote));
+        let may_talk = remote.is_none_or(|remote| self.may_connect_to(remote));
         let socket = self.udp(&this)?;
         let Stage::Bound(bound) = socket.stage else { return Err(ErrorCode::InvalidState.into()) };
         if remote.is_some_and(|remote| !socket::is_destination(remote, socket.family)) {
@@ -342,7 +347,7 @@ impl udp::HostOutgoingDatagramStream for WasiState {
         for datagram in datagrams {
             let stream = self.table.get(&handle)?;
             let result = stream.destination(datagram.remote_address.map(SocketAddr::from)).and_then(|to| {
-                if !self.may_talk_to(to) {
+                if !self.may_connect_to(to) {
                     return Err(ErrorCode::AccessDenied);
                 }
                 stream.send(&datagram.data, to).map_err(ErrorCode::from)

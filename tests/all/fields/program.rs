@@ -192,15 +192,6 @@ fn another_configuration_file_counts_instead() {
 }
 
 #[test]
-fn an_application_with_policies_runs_only_insecurely() {
-    let config = "version: '1.0'\nsecurity: { strict_mode: true }\n";
-    let app = app(&[("_index.yaml", &guest_index(TWO)), (".wippy.yaml", config)]);
-    assert_eq!(run_in(app.path(), ["run", "greet", "you"]).code, Some(2));
-    let said = run_in(app.path(), ["--insecure", "run", "greet", "you"]);
-    assert_eq!((said.code, said.stdout.as_str()), (Some(0), "Hello, you!\n"), "{}", said.stderr);
-}
-
-#[test]
 fn compiled_code_is_kept_unless_that_is_unwanted() {
     let app = guest_app(TWO);
     let kept = |option: &[&str]| {

@@ -24,7 +24,7 @@ pub(super) fn exec(_: &Lua, own: &Arc<Own>, args: &mut Args) -> Answer {
     let (start, _) = start(args)?;
     let awaited = Arc::new(Mutex::new(Awaited::default()));
     let told = Arc::clone(&awaited);
-    own.peers.spawn(start.watch(move |_: &Pid, exit: &Exit| {
+    own.peers.spawn(start.for_result().watch(move |_: &Pid, exit: &Exit| {
         let mut awaited = told.lock();
         awaited.exit = Some(exit.clone());
         let waker = awaited.waker.take();

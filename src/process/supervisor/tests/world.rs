@@ -12,6 +12,7 @@ use crate::process::{
 use crate::reactor::{Reactor, ReactorConfig};
 use crate::registry::{Entry, EntryId, ProcessHost, ProcessService};
 use crate::scheduler::{Scheduler, Ticker, current};
+use crate::security::Policies;
 
 /// What a process does, from its start on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl World {
                 (actor.id.clone(), Arc::new(actor) as Arc<dyn Program>)
             })
             .collect();
-        let manager = Manager::new(programs, vec![host]);
+        let manager = Manager::new(programs, vec![host], Policies::default());
         let host = Entry::new(id("host"), Spec::ProcessHost(ProcessHost::default()));
         let registry = Registry::from_entries([host].into_iter().chain(services));
         let config = SupervisorConfig {

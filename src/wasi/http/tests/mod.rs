@@ -29,6 +29,7 @@ use super::incoming::{Answer, Answered, FutureResponse, IncomingBody, IncomingSt
 use super::options::RequestOptions;
 use super::outgoing::{OutgoingBody, Pipe};
 use crate::reactor::{Clock, Driver, Reactor, ReactorConfig};
+use crate::security::SecurityContext;
 use crate::wasi::network::{NetworkPolicy, Rule};
 use crate::wasi::resolver::{Lookup, ResolveError, Resolver, SystemResolver};
 
@@ -243,7 +244,13 @@ fn request(method: &str, target: &str) -> Request<()> {
 }
 
 fn origin(address: SocketAddr) -> Origin {
-    Origin { entry: "app:guest".into(), tls: false, host: address.ip().to_string(), port: address.port() }
+    Origin {
+        entry: "app:guest".into(),
+        tls: false,
+        host: address.ip().to_string(),
+        port: address.port(),
+        security: SecurityContext::default(),
+    }
 }
 
 /// A server that runs `serve` for each connection, in a thread of its own, with the number of the connection.
