@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, Value};
+use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Table, UserData, Value};
 
 use super::error::{self, ErrorObject};
 use super::own::Own;
@@ -18,6 +18,7 @@ pub(super) const WAIT: i64 = 2;
 pub(super) const PARK: i64 = 3;
 pub(super) const RESUME: i64 = 4;
 pub(super) const YIELD: i64 = 5;
+pub(super) const AGAIN: i64 = 6;
 
 /// What a function of a module answers.
 pub(super) type Answer = Result<Reply, Refusal>;
@@ -28,10 +29,18 @@ pub(super) type Finish = Box<dyn FnOnce(&Lua) -> Answer + Send>;
 /// A wait: it is polled by the driver, on a worker, and must not block. Dropping it ends whatever it waits for.
 pub(super) type Waiting = Pin<Box<dyn Future<Output = Finish> + Send>>;
 
+/// Work that may take longer than a tick, done in slices.
+pub(super) trait Work: Send + Sync + 'static {
+    /// Goes on for one slice, some microseconds; the values when it is done.
+    fn slice(&mut self, lua: &Lua, own: &Own) -> Result<Option<MultiValue>, Refusal>;
+}
+
 /// An answer that is no failure.
 pub(super) enum Reply {
     /// These values, at once.
     Values(MultiValue),
+    /// There is more work than fits a tick: the coroutine lets others run, and the work goes on when it is resumed.
+    Again(Box<dyn Work>),
     /// The coroutine that called is suspended, alone with those that wait for it, until the future has ended.
     Wait(WaitReason, Waiting),
 }
@@ -45,6 +54,18 @@ impl Reply {
     /// These values.
     pub(super) fn values(lua: &Lua, values: impl IntoLuaMulti) -> Answer {
         Ok(Self::Values(values.into_lua_multi(lua)?))
+    }
+
+    /// Does `work` as far as it goes in this tick.
+    pub(super) fn work(lua: &Lua, own: &Own, mut work: impl Work) -> Answer {
+        loop {
+            if let Some(values) = work.slice(lua, own)? {
+                return Ok(Self::Values(values));
+            }
+            if own.meter.stops_work() {
+                return Ok(Self::Again(Box::new(work)));
+            }
+        }
     }
 
     /// Waits for `future`, then answers what `finish` makes of its result.
@@ -133,10 +154,32 @@ pub(super) fn encode(lua: &Lua, own: &Own, answer: Answer) -> mlua::Result<Multi
             *own.pending.lock() = Some((reason, waiting));
             WAIT.into_lua_multi(lua)
         }
+        Ok(Reply::Again(work)) => (AGAIN, lua.create_userdata(Unfinished(Some(work)))?).into_lua_multi(lua),
         Err(Refusal::Error(object)) => (VALUES, Value::Nil, error::to_lua(lua, *object)?).into_lua_multi(lua),
         Err(Refusal::Raise(text)) => (RAISE, lua.create_string(text)?).into_lua_multi(lua),
         Err(Refusal::Lua(error)) => Err(error),
     }
+}
+
+/// Work that was left.
+struct Unfinished(Option<Box<dyn Work>>);
+
+impl UserData for Unfinished {}
+
+impl Work for Box<dyn Work> {
+    fn slice(&mut self, lua: &Lua, own: &Own) -> Result<Option<MultiValue>, Refusal> {
+        (**self).slice(lua, own)
+    }
+}
+
+/// Goes on with work that was left.
+pub(super) fn go_on(lua: &Lua, own: &Own, left: &AnyUserData) -> mlua::Result<MultiValue> {
+    let work = left.borrow_mut::<Unfinished>()?.0.take();
+    let answer = match work {
+        Some(work) => Reply::work(lua, own, work),
+        None => Reply::none(),
+    };
+    encode(lua, own, answer)
 }
 
 /// The arguments of a call, with errors as Lua's own functions have them.

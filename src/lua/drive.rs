@@ -242,8 +242,8 @@ impl Driver {
         let own = Arc::clone(self.own());
         let lua = self.vm.lua.clone();
         let code = match values.pop_front() {
-            None => {
-                // A hook.
+            // A hook, or work that took as long.
+            None | Some(Value::Integer(call::AGAIN)) => {
                 let stopped = own.meter.take_stop();
                 if stopped.is_critical {
                     self.is_exclusive = true;

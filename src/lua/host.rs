@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, Thread, Value};
+use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Thread, Value};
 
-use super::call::{Refusal, Reply, encode};
+use super::call::{Refusal, Reply, encode, go_on};
 use super::own::{Order, Own};
 use super::value;
 
@@ -72,6 +72,8 @@ pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<(
             Ok(())
         })?,
     )?;
+    let state = Arc::clone(own);
+    host.raw_set("go_on", lua.create_function(move |lua, left: AnyUserData| go_on(lua, &state, &left))?)?;
     let state = Arc::clone(own);
     host.raw_set(
         "trace",

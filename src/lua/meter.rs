@@ -83,6 +83,11 @@ impl Meter {
         !(look == Look::Rotate && stop.is_critical)
     }
 
+    /// Whether work within one call is to stop here: as the hook does, where the hook does not reach.
+    pub(super) fn stops_work(&self) -> bool {
+        self.hook(|| false)
+    }
+
     /// Why the coroutine that has just yielded was stopped.
     pub(super) fn take_stop(&self) -> Stop {
         std::mem::replace(&mut self.stop.lock(), Stop { look: Look::GoOn, is_critical: false })

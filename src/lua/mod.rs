@@ -24,10 +24,12 @@ mod load;
 mod meter;
 mod modules;
 mod own;
+mod pattern;
 mod ports;
 mod program;
 mod script;
 mod terminal;
+mod text;
 mod value;
 mod vm;
 

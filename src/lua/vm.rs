@@ -14,6 +14,7 @@ use super::meter::INSTRUCTIONS;
 use super::modules;
 use super::own::Own;
 use super::program::Script;
+use super::text;
 
 /// A VM with what the driver calls in it.
 pub(super) struct Vm {
@@ -79,6 +80,7 @@ impl Vm {
         let globals = lua.globals();
         let host = lua.create_table()?;
         host::install(&lua, &own, &host)?;
+        text::install(&lua, &own, &host)?;
         let core: Table = chunks.load(&lua, PRELUDE[0].0, PRELUDE[0].1)?.call(&host)?;
         let builder = Builder { lua: &lua, own: &own, core: &core, chunks, wrap: core.raw_get("wrap")? };
         for (name, source) in &PRELUDE[1..] {

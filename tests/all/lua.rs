@@ -1,3 +1,6 @@
+/// Scripts that do not end by themselves.
+mod unruly;
+
 use std::path::PathBuf;
 
 use crate::support::{Said, assert_said, fixture, run_in};

@@ -5,7 +5,7 @@
 -- nothing at all is a hook that preempts.
 local host = ...
 
-local VALUES, RAISE, WAIT, PARK, RESUME, YIELD = 0, 1, 2, 3, 4, 5
+local VALUES, RAISE, WAIT, PARK, RESUME, YIELD, AGAIN = 0, 1, 2, 3, 4, 5, 6
 
 local create, yield, running = coroutine.create, coroutine.yield, coroutine.running
 local pcall, xpcall, error, type, next, select = pcall, xpcall, error, type, next, select
@@ -17,6 +17,10 @@ local core = { host = host }
 local function settle(code, ...)
   if code == VALUES then return ... end
   if code == RAISE then error((...), 2) end
+  if code == AGAIN then
+    yield(AGAIN)
+    return settle(host.go_on(...))
+  end
   return settle(yield(code))
 end
 core.settle = settle
