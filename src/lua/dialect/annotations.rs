@@ -21,8 +21,8 @@ pub(super) fn version() -> LuaVersion {
 /// The annotations of a script in the order of their places. What stands in another one is part of it.
 pub(super) fn find(source: &str, prepared: &Prepared) -> Result<Vec<Annotation>, Box<SyntaxError>> {
     let parsed = parse_fallible(&prepared.text, version());
-    // The first in the text is the cause, what follows may be its consequence.
-    if let Some(error) = parsed.errors().iter().min_by_key(|error| error.range().0.bytes()) {
+    // The first is the cause, what follows may be its consequence.
+    if let Some(error) = parsed.errors().first() {
         let (start, end) = error.range();
         let range = prepared.original(start.bytes())..prepared.original(end.bytes());
         return Err(place::error(source, range, error.error_message().into_owned()));

@@ -117,11 +117,19 @@ fn parse(source: &str, words: &[Word], scanned: &Scanned) -> Result<Vec<Annotati
             second => result = second,
         }
     }
-    result.map_err(|mut error| {
-        // What follows a label begins a statement: behind a second cast the parser fails there, or a line later.
-        if scanned.second_casts.iter().any(|line| (*line..=*line + 1).contains(&error.line)) {
-            error.help.get_or_insert_with(|| "an expression has one cast: write `(x :: any) :: T`".to_owned());
-        }
-        error
-    })
+    let Some(unpaired) = &scanned.unpaired else { return result.map_err(|error| hinted(error, scanned)) };
+    let error = match result {
+        // Something else is wrong before that, and may be why it does not pair.
+        Err(error) if unpaired.comes_after(&error) => hinted(error, scanned),
+        _ => unpaired.error.clone(),
+    };
+    Err(error)
+}
+
+/// With advice, where what follows a label may have been a second cast: the parser fails there, or a line later.
+fn hinted(mut error: Box<SyntaxError>, scanned: &Scanned) -> Box<SyntaxError> {
+    if scanned.second_casts.iter().any(|line| (*line..=*line + 1).contains(&error.line)) {
+        error.help.get_or_insert_with(|| "an expression has one cast: write `(x :: any) :: T`".to_owned());
+    }
+    error
 }

@@ -192,19 +192,40 @@ pub(super) struct Scanned {
     pub(super) second_casts: Vec<usize>,
     /// Offsets of the second half of each `>>` that may close two lists of types.
     pub(super) closers: Vec<usize>,
+    /// The first bracket or block that is not closed by its own.
+    pub(super) unpaired: Option<Unpaired>,
+}
+
+/// What does not pair.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unpaired {
+    pub(super) error: Box<SyntaxError>,
+    /// Whether it is an opener that nothing closes, which is seen at the end of the script.
+    pub(super) at_end: bool,
+}
+
+impl Unpaired {
+    /// Whether it is seen later than what the parser found. Of an opener without an end the parser says what it expected at
+    /// the place where it gave up, which tells less.
+    pub(super) fn comes_after(&self, found: &SyntaxError) -> bool {
+        match self.at_end {
+            true => !found.message.starts_with("expected `end`"),
+            false => (found.line, found.column) < (self.error.line, self.error.column),
+        }
+    }
 }
 
 /// None for a script without a word.
 ///
 /// # Errors
-/// What is not closed, nests too deep, or is of Luau alone and seen without parsing.
+/// What nests too deep, or is of Luau alone and seen without parsing.
 pub(super) fn scan(source: &str, words: &[Word]) -> Result<Option<Scanned>, Box<SyntaxError>> {
     if words.is_empty() {
         return Ok(None);
     }
-    nesting(source, words)?;
+    let unpaired = nesting(source, words)?;
     let labels = labels(words);
-    Ok(Some(Scanned { second_casts: second_casts(source, words, &labels), labels, closers: closers(words) }))
+    Ok(Some(Scanned { second_casts: second_casts(source, words, &labels), labels, closers: closers(words), unpaired }))
 }
 
 fn help(mut error: Box<SyntaxError>, help: &str) -> Box<SyntaxError> {
@@ -220,16 +241,18 @@ struct Level {
     operators: usize,
 }
 
-/// Every bracket and block is closed by its own, none too deep; and no `if`, number or text that only Luau has.
-fn nesting(source: &str, words: &[Word]) -> Result<(), Box<SyntaxError>> {
+/// No bracket or block nests too deep, and there is no `if`, number or text that only Luau has. The answer is the first that
+/// is not closed by its own: from there on nothing counts as closed, so that the depth is never taken for less than it is.
+fn nesting(source: &str, words: &[Word]) -> Result<Option<Unpaired>, Box<SyntaxError>> {
     let mut levels: Vec<Level> = Vec::new();
+    let mut unpaired: Option<Unpaired> = None;
     // Those of the script's own level, and those of all levels.
     let (mut outermost, mut all) = (0_usize, 0_usize);
     let fail = |word: &Word, message: String| place::error(source, word.start..word.end, message);
     let mut before: Option<Kind> = None;
     for word in words {
         let text = &source[word.start..word.end];
-        if let Some(message) = luau_only(word.kind, text, before, levels.last()) {
+        if let Some(message) = luau_only(word.kind, text, before) {
             return Err(help(fail(word, format!("{} is Luau and not of this dialect", message.0)), message.1));
         }
         let opens = match word.kind {
@@ -242,18 +265,26 @@ fn nesting(source: &str, words: &[Word]) -> Result<(), Box<SyntaxError>> {
         };
         if let Some(closer) = opens {
             if levels.len() >= MAX_NESTING {
+                if let Some(unpaired) = unpaired {
+                    return Err(unpaired.error);
+                }
                 let message = format!("blocks and brackets nest deeper than {MAX_NESTING} levels");
                 return Err(help(fail(word, message), "move inner parts into functions of their own"));
             }
             levels.push(Level { opener: *word, closer, operators: 0 });
         }
         if matches!(word.kind, Kind::Close(_) | Kind::Sign(Symbol::End | Symbol::Until)) {
-            match levels.pop() {
-                Some(level) if level.closer == word.kind => all -= level.operators,
-                Some(level) => {
-                    return Err(fail(word, format!("`{text}` does not close {}", opened(source, level.opener))));
+            match levels.pop_if(|level| level.closer == word.kind && unpaired.is_none()) {
+                Some(level) => all -= level.operators,
+                None => {
+                    unpaired.get_or_insert_with(|| {
+                        let message = match levels.last() {
+                            Some(level) => format!("`{text}` does not close {}", opened(source, level.opener)),
+                            None => format!("`{text}` closes nothing"),
+                        };
+                        Unpaired { error: fail(word, message), at_end: false }
+                    });
                 }
-                None => return Err(fail(word, format!("`{text}` closes nothing"))),
             }
         }
         if let Kind::Sign(symbol) = word.kind {
@@ -275,18 +306,17 @@ fn nesting(source: &str, words: &[Word]) -> Result<(), Box<SyntaxError>> {
         }
         before = Some(word.kind);
     }
-    match levels.last() {
-        Some(level) => {
-            let closer = match level.closer {
-                Kind::Close(closer) => closer.to_string(),
-                Kind::Sign(Symbol::Until) => "until".to_owned(),
-                _ => "end".to_owned(),
-            };
-            let text = &source[level.opener.start..level.opener.end];
-            Err(fail(&level.opener, format!("`{text}` is never closed: expected `{closer}`")))
-        }
-        None => Ok(()),
+    if let (Some(level), None) = (levels.last(), &unpaired) {
+        let closer = match level.closer {
+            Kind::Close(closer) => closer.to_string(),
+            Kind::Sign(Symbol::Until) => "until".to_owned(),
+            _ => "end".to_owned(),
+        };
+        let text = &source[level.opener.start..level.opener.end];
+        let error = fail(&level.opener, format!("`{text}` is never closed: expected `{closer}`"));
+        unpaired = Some(Unpaired { error, at_end: true });
     }
+    Ok(unpaired)
 }
 
 fn opened(source: &str, opener: Word) -> String {
@@ -295,7 +325,7 @@ fn opened(source: &str, opener: Word) -> String {
 }
 
 /// What is of Luau alone, and the way to write it.
-fn luau_only(kind: Kind, text: &str, before: Option<Kind>, level: Option<&Level>) -> Option<(String, &'static str)> {
+fn luau_only(kind: Kind, text: &str, before: Option<Kind>) -> Option<(String, &'static str)> {
     match kind {
         Kind::Interpolated => {
             Some(("a text in backticks".to_owned(), "write `string.format(…)` or join texts with `..`"))
@@ -304,11 +334,9 @@ fn luau_only(kind: Kind, text: &str, before: Option<Kind>, level: Option<&Level>
         Kind::Number if text.starts_with("0b") || text.starts_with("0B") => {
             Some((format!("`{text}`"), "write it with `0x`"))
         }
-        Kind::Sign(Symbol::If) => {
-            let inside = level.is_some_and(|level| matches!(level.opener.kind, Kind::Open(_)));
-            let is_expression = inside || before.is_some_and(Kind::wants_expression);
-            is_expression.then(|| ("`if` in an expression".to_owned(), "write `condition and a or b`, or a statement"))
-        }
+        Kind::Sign(Symbol::If) => before
+            .is_some_and(Kind::wants_expression)
+            .then(|| ("`if` in an expression".to_owned(), "write `condition and a or b`, or a statement")),
         _ => None,
     }
 }

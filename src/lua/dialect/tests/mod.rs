@@ -201,11 +201,17 @@ fn an_error_has_its_line() {
     let error = refused("local x = 1\r\nlocal é = = 2\r\n");
     assert_eq!((error.line, error.line_text.as_str()), (2, "local é = = 2"));
     assert_eq!(error.column, 7);
-    let error = refused("f(\n  end");
-    assert_eq!(error.to_string(), "2:3: `end` does not close the `(` of line 1");
+    assert_eq!(refused("f(\n  end").to_string(), "1:2: expected `)` to close function call");
+    let error = refused("do\n  until x");
+    assert_eq!(error.to_string(), "2:3: `until` does not close the `do` of line 1");
     let error = refused("function f()\n  if x then\nend");
     assert_eq!(error.to_string(), "1:1: `function` is never closed: expected `end`");
     assert_eq!(refused("end").to_string(), "1:1: `end` closes nothing");
+    // The first that is wrong is told, not what follows from it.
+    assert_eq!(refused("while x\n y()\nend").to_string(), "2:2: expected `do` after condition");
+    assert_eq!(refused("do\n return x + * y\nend").to_string(), "2:11: expected expression after binary operator");
+    let error = refused("do\nif x then y() else if z then w() end\nend");
+    assert_eq!(error.to_string(), "1:1: `do` is never closed: expected `end`");
     assert_eq!(refused("x = 'abc\ny = 1").line, 1);
     let error = refused("local x = y :: any :: number\nprint(x)");
     assert!(error.line == 2 && error.help.is_some_and(|help| help.contains("(x :: any) :: T")));
