@@ -170,6 +170,7 @@ impl Driver {
     /// Runs what can run until the slice is over, everybody waits, or the script has ended.
     pub(super) fn turn(&mut self, context: &Context<'_>) -> Turn {
         self.own().enter(context);
+        self.own().meter.begin();
         *self.wakes.process.lock() = context.waker().clone();
         match self.run() {
             Ok(turn) => turn,

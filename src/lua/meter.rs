@@ -93,6 +93,12 @@ impl Meter {
         std::mem::replace(&mut self.stop.lock(), Stop { look: Look::GoOn, is_critical: false })
     }
 
+    /// A step begins: its first tick is still to come. Without this a process that shares its worker would be told that its
+    /// slice is over before it did anything.
+    pub(super) fn begin(&self) {
+        self.seen.store(self.ticks.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     /// Looks, if there was a tick since the last time.
     pub(super) fn look(&self) -> Look {
         if self.is_ending() {
