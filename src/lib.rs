@@ -40,7 +40,7 @@
 //! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry`, `security` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env`, `security` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env`, `security` |
-//! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor` |
+//! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor`, `security` |
 //! | [`batch`] | one entry over many inputs: windows, journals, records | `process`, `registry` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
 //! | [`runtime`] | wires all of them, once | all above |

@@ -10,6 +10,7 @@ use super::own::Own;
 use super::value::{self, ValueError};
 use crate::limits::WaitReason;
 use crate::process::{Payload, SignalError, SpawnError, TopicError};
+use crate::security::Denied;
 
 /// What the first value of an answer means; `prelude/core.lua` has the same numbers.
 pub(super) const VALUES: i64 = 0;
@@ -127,6 +128,12 @@ impl From<SignalError> for Refusal {
 
 impl From<SpawnError> for Refusal {
     fn from(error: SpawnError) -> Self {
+        Self::Error(Box::new(error.into()))
+    }
+}
+
+impl From<Denied> for Refusal {
+    fn from(error: Denied) -> Self {
         Self::Error(Box::new(error.into()))
     }
 }

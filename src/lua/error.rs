@@ -7,6 +7,7 @@ use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 use super::value;
 use crate::limits::LimitExceeded;
 use crate::process::{Exit, FailureKind, Payload, SignalError, SpawnError};
+use crate::security::Denied;
 
 /// What kind of error it is. The names are the values that scripts compare with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +131,12 @@ impl From<SignalError> for ErrorObject {
             _ => Kind::Invalid,
         };
         Self { retryable: Some(error.is_retryable()), ..Self::new(kind, error.to_string()) }
+    }
+}
+
+impl From<Denied> for ErrorObject {
+    fn from(error: Denied) -> Self {
+        Self::new(Kind::PermissionDenied, error.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use super::message::{Message, SignalError};
 use super::sending::Sending;
 use super::{Manager, Pid, SpawnError, Start};
 use crate::registry::{EntryId, IdPattern, PeerRules, Reach};
-use crate::security::{Denied, SecurityContext};
+use crate::security::{Denied, Policies, SecurityContext};
 
 /// What is done with another process.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,6 +96,12 @@ impl Peers {
     #[must_use]
     pub fn security(&self) -> &SecurityContext {
         &self.security
+    }
+
+    /// The policies of the application; none once the runtime is gone.
+    #[must_use]
+    pub fn policies(&self) -> Policies {
+        self.manager.upgrade().map(|manager| manager.policies().clone()).unwrap_or_default()
     }
 
     /// Whether the policies of the process allow an action on a resource. They know this process as `meta.pid`.

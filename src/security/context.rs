@@ -1,5 +1,6 @@
 //! The one who acts, the policies it acts by, and what they say.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -92,13 +93,8 @@ impl Scope {
     /// These policies, each once.
     #[must_use]
     pub fn new(policies: impl IntoIterator<Item = Arc<Policy>>) -> Self {
-        let mut found: Vec<Arc<Policy>> = Vec::new();
-        for policy in policies {
-            if !found.iter().any(|known| known.id() == policy.id()) {
-                found.push(policy);
-            }
-        }
-        Self(found.into())
+        let mut seen = HashSet::new();
+        Self(policies.into_iter().filter(|policy| seen.insert(policy.id().clone())).collect())
     }
 
     /// The policies, in the order in which they came.

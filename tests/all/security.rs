@@ -1,5 +1,9 @@
 //! Policies as guests meet them: who may start, tell, end and name whom, see which folder and reach which address.
 
+/// The same for scripts, and what they know of it.
+#[cfg(feature = "lua")]
+mod scripts;
+
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;
 

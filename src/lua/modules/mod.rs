@@ -11,6 +11,7 @@ mod channel;
 mod errors;
 mod io;
 mod process;
+mod security;
 mod time;
 
 use std::collections::HashMap;
@@ -30,16 +31,17 @@ struct Module {
     is_global: bool,
 }
 
-const MODULES: [Module; 5] = [
+const MODULES: [Module; 6] = [
     Module { name: "channel", install: channel::install, is_global: true },
     Module { name: "errors", install: errors::install, is_global: true },
     Module { name: "io", install: io::install, is_global: false },
     Module { name: "process", install: process::install, is_global: true },
+    Module { name: "security", install: security::install, is_global: false },
     Module { name: "time", install: time::install, is_global: false },
 ];
 
 /// The modules that Wippy has besides: for databases, networks, other formats.
-const FOREIGN: [&str; 37] = [
+const FOREIGN: [&str; 36] = [
     "archive",
     "base64",
     "btea",
@@ -63,7 +65,6 @@ const FOREIGN: [&str; 37] = [
     "pg",
     "queue",
     "registry",
-    "security",
     "sql",
     "store",
     "stream",

@@ -54,6 +54,17 @@ function Spawner:with_message(topic, ...)
   return with(self, { messages = messages })
 end
 
+-- Whom the process acts as; whether that may be is asked at the start.
+function Spawner:with_actor(actor)
+  if type(actor) ~= "userdata" then error("bad argument #1 to 'with_actor' (actor expected)", 2) end
+  return with(self, { actor = actor })
+end
+
+function Spawner:with_scope(scope)
+  if type(scope) ~= "userdata" then error("bad argument #1 to 'with_scope' (scope expected)", 2) end
+  return with(self, { scope = scope })
+end
+
 for called, way in next, ways do
   Spawner[called] = function(self, ...)
     return settle(parts.start(with(self, way).settings, ...))

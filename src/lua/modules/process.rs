@@ -4,8 +4,9 @@ mod exec;
 
 use std::sync::Arc;
 
-use mlua::{Lua, Table, Value};
+use mlua::{AnyUserData, Lua, Table, Value};
 
+use super::security::{ActorObject, ScopeObject};
 use crate::lua::call::{Answer, Args, Refusal, Reply};
 use crate::lua::error::{ErrorObject, Kind};
 use crate::lua::own::Own;
@@ -137,6 +138,12 @@ fn start(args: &mut Args) -> Result<(Start, Table), Refusal> {
     let (id, host) = (args.text()?, args.text()?);
     let mut start = Start::new(entry(&id)?, entry(&host)?).input(args.payloads()?);
     start.name = settings.raw_get("name")?;
+    if let Some(actor) = settings.raw_get::<Option<AnyUserData>>("actor")? {
+        start.actor = Some(actor.borrow::<ActorObject>()?.0.clone());
+    }
+    if let Some(scope) = settings.raw_get::<Option<AnyUserData>>("scope")? {
+        start.scope = Some(scope.borrow::<ScopeObject>()?.0.clone());
+    }
     start.trap_links = settings.raw_get::<Option<bool>>("trap_links")?.unwrap_or_default();
     let messages: Option<Table> = settings.raw_get("messages")?;
     for message in messages.iter().flat_map(Table::sequence_values::<Table>) {

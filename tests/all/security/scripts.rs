@@ -1,0 +1,134 @@
+use wippy::process::{Exit, Payload};
+use wippy::reactor::Clock;
+use wippy::security::Actor;
+
+use super::{ann, policy, start, start_as};
+use crate::support::{House, app, guest_index};
+
+/// An application of a script `app:script`, a guest and policies of the group `g`.
+fn house(script: &str, policies: &[String]) -> House {
+    let index = guest_index(&format!(
+        "- {{ name: script, kind: process.lua, source: 'file://script.lua', method: main, modules: [security, time] }}
+         - {{ name: echo, kind: process.wasm, guest: society, method: echo, imports: [wippy:process, wasi:clocks, wasi:poll], process: {{ signal: any }} }}
+         - {{ name: child, kind: process.lua, source: 'file://child.lua', method: main, modules: [security] }}
+         - {{ name: other, kind: process.host }}
+{}",
+        policies.concat()
+    ));
+    // Tells of each call: what it gave, or the kind and the words of its error.
+    let tell = "local told = {}\n\
+                local function tell(value, problem)\n\
+                told[#told + 1] = problem and problem:kind() .. ': ' .. tostring(problem) or tostring(value)\n\
+                return value end\n";
+    let script = format!("{tell}{script}\nreturn {{ main = main }}\n");
+    let child = "return { main = function() local a = security.actor() return a and a:id() .. ' ' .. #security.scope():policies() end }\n";
+    House::of(app(&[("_index.yaml", &index), ("script.lua", &script), ("child.lua", child)]), Clock::real())
+}
+
+#[track_caller]
+fn told(exit: &Exit) -> Vec<String> {
+    let Exit::Returned(Payload::List(told)) = exit else { panic!("{exit}") };
+    told.iter().map(|line| line.as_str().expect("a text").to_owned()).collect()
+}
+
+#[test]
+fn scripts_are_asked_as_guests_are() {
+    let script = "
+local function main(target)
+  tell(process.spawn('app:echo', 'app:processes'))
+  tell(process.spawn('app:vault', 'app:processes'))
+  tell(process.spawn('app:echo', 'app:other'))
+  tell(process.spawn_monitored('app:echo', 'app:processes'))
+  tell(process.spawn_linked('app:echo', 'app:processes'))
+  tell(process.exec('app:child', 'app:processes'))
+  tell(process.send(target, 'a'))
+  tell(process.terminate(target))
+  tell(process.cancel(target))
+  tell(process.monitor(target))
+  tell(process.registry.register('me'))
+  return told
+end";
+    let house = house(
+        script,
+        &[
+            policy("all", "allow", "'*'", "'*'", ""),
+            policy("starts", "deny", "process.spawn", "'app:va*'", ""),
+            policy("hosts", "deny", "process.host", "'app:other'", ""),
+            policy("forms", "deny", "[process.spawn.monitored, process.spawn.linked, process.exec]", "'*'", ""),
+            policy("deeds", "deny", "[process.send, process.terminate, process.registry.register]", "'*'", ""),
+        ],
+    );
+    let target = house.runtime.manager().spawn(start("echo", [])).expect("it starts");
+    let pid = target.pid().to_string();
+    let told = told(&start_as(&house, ann(), "script", [pid.as_str().into()]).wait());
+    let denied = |deed: &str| format!("PermissionDenied: not allowed to {deed}");
+    assert!(told[0].starts_with("{app:processes|"), "{told:?}");
+    assert_eq!(
+        told[1..8],
+        [
+            denied("spawn process: app:vault"),
+            denied("spawn process on host: app:other"),
+            denied("spawn monitored process: app:echo"),
+            denied("spawn linked process: app:echo"),
+            denied("execute process: app:child"),
+            denied(&format!("send to process: {pid}")),
+            denied(&format!("terminate process: {pid}")),
+        ]
+    );
+    assert_eq!(told[8..], ["true".to_owned(), "true".to_owned(), denied("register name: me")]);
+}
+
+#[test]
+fn scripts_start_processes_as_others_where_they_may() {
+    let script = "
+local function main()
+  tell(security.actor():id()); tell(security.actor():meta().level)
+  tell(security.can('process.spawn', 'app:child')); tell(security.can('other', 'it')); tell(security.can('other', 'it', { size = 5 }))
+  tell(process.exec('app:child', 'app:processes'))
+  local bob = security.new_actor('bob', { team = 'core' })
+  tell(bob:id() .. bob:meta().team)
+  local scope = tell(security.named_scope('g')) and security.named_scope('g')
+  local as = process.with_options({}):with_actor(bob)
+  tell(as:exec('app:child', 'app:processes'))
+  local one = security.new_scope({ security.policy('app:starts') })
+  tell(as:with_scope(one):exec('app:child', 'app:processes'))
+  tell(one:evaluate(bob, 'process.exec', 'app:child')); tell(one:evaluate(bob, 'other', 'it'))
+  tell(security.policy('app:sized'):evaluate(bob, 'other', 'it', { size = 5 }))
+  local more = one:with(security.policy('app:sized'))
+  tell(#more:policies()); tell(more:contains('app:sized')); tell(more:without('app:sized'):contains('app:sized'))
+  tell(security.policy('app:none')); tell(security.named_scope('none'))
+  tell((pcall(as.with_actor, as, 5)))
+  tell((pcall(security.new_actor, 'x', { a = ('x'):rep(16000) }))); tell((pcall(security.new_actor, 'x', { a = ('x'):rep(16385) })))
+  return told
+end";
+    let sized = ", conditions: [{ field: meta.size, operator: gt, value: 4 }]";
+    let house = |security: &str| {
+        house(
+            script,
+            &[
+                policy("starts", "allow", "['process.spawn', process.exec, process.host]", "'*'", ""),
+                policy("sized", "allow", "other", "it", sized),
+                policy("makes", "allow", security, "'*'", ""),
+            ],
+        )
+    };
+    let ann = || Actor::new("ann").with("level", 5);
+    let trusted = house("['security.*', process.security]");
+    let said = told(&start_as(&trusted, ann(), "script", []).wait());
+    assert_eq!(said[..7], ["ann", "5", "true", "false", "true", "ann 3", "bobcore"]);
+    assert_eq!(said[8..10], ["bob 3", "bob 1"], "{said:?}");
+    assert_eq!(said[10..16], ["allow", "undefined", "allow", "2", "true", "false"]);
+    let missing = ["NotFound: policy not found: app:none", "NotFound: group of policies not found: none", "false"];
+    assert_eq!(said[16..19], missing);
+    assert_eq!(said[19..], ["true", "false"], "what is known of an actor has a bound");
+    // What makes actors and scopes needs leave, and so does their use.
+    let bound = house("'security.*'");
+    let said = told(&start_as(&bound, ann(), "script", []).wait());
+    assert_eq!(said[8..10], ["PermissionDenied: not allowed to change actor or scope: security"; 2]);
+    let none = house("nothing");
+    let exit = start_as(&none, ann(), "script", []).wait();
+    assert!(exit.to_string().contains("attempt to index a nil value (local 'bob')"), "{exit}");
+    // Nobody is not asked, and has neither.
+    let nobody = trusted.runtime.manager().spawn(start("child", [])).expect("it starts").wait();
+    assert_eq!(nobody, Exit::Returned(Payload::Nil));
+}
