@@ -2,6 +2,7 @@
 
 /// Input that wants to break the loader.
 mod hostile;
+mod policies;
 mod scripts;
 
 use std::time::Duration;

@@ -82,7 +82,8 @@ pub struct RestartPolicy {
     pub window: Duration,
 }
 
-/// The identity of what a service starts: who acts, and by which policies. Both have to be there for policies to be asked.
+/// The identity of what a service starts: who acts, and by which policies. Both have to be there for policies to be asked. On a
+/// host it is that of the processes which bring none with them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServiceSecurity {
     /// The actor's ID.
