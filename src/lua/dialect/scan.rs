@@ -205,13 +205,13 @@ pub(super) struct Unpaired {
 }
 
 impl Unpaired {
-    /// Whether it is seen later than what the parser found. Of an opener without an end the parser says what it expected at
-    /// the place where it gave up, which tells less.
+    /// Whether it is seen later than what the parser found. Of a block without its end the parser says no more than that it
+    /// expected one.
     pub(super) fn comes_after(&self, found: &SyntaxError) -> bool {
-        match self.at_end {
-            true => !found.message.starts_with("expected `end`"),
-            false => (found.line, found.column) < (self.error.line, self.error.column),
+        if found.message.starts_with("expected `end`") {
+            return false;
         }
+        self.at_end || (found.line, found.column) < (self.error.line, self.error.column)
     }
 }
 
