@@ -3,8 +3,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Where a match begins and ends, and its captures.
+type Match = (usize, usize, Vec<Vec<u8>>);
+
 /// All matches, in slices of this many steps, with what they captured.
-fn all(subject: &[u8], pattern: &[u8], slice: usize) -> Result<Vec<(usize, usize, Vec<Vec<u8>>)>, PatternError> {
+fn all(subject: &[u8], pattern: &[u8], slice: usize) -> Result<Vec<Match>, PatternError> {
     let mut search = Search::new(0, pattern, true);
     let mut found = Vec::new();
     loop {
@@ -21,7 +24,7 @@ fn all(subject: &[u8], pattern: &[u8], slice: usize) -> Result<Vec<(usize, usize
 }
 
 /// What Lua's own functions make of it, as far as they do not fail.
-fn expected(subject: &[u8], pattern: &[u8]) -> Option<Vec<(usize, usize, Vec<Vec<u8>>)>> {
+fn expected(subject: &[u8], pattern: &[u8]) -> Option<Vec<Match>> {
     let lua = Lua::new();
     lua.globals().set("subject", lua.create_string(subject).unwrap()).unwrap();
     // Wrapped, so that the place of each match is known.
