@@ -1,3 +1,5 @@
+/// Modules and libraries.
+mod modules;
 /// Scripts that do not end by themselves.
 mod unruly;
 

@@ -5,7 +5,8 @@
 local core, fields = ...
 local host, park, unpark, running = core.host, core.park, core.unpark, core.running
 local error, type, next, setmetatable, math_type = error, type, next, setmetatable, math.type
-local ipairs, insert, remove = ipairs, table.insert, table.remove
+-- Those of C: what the prelude has instead of them may be stopped half way.
+local ipairs, insert, remove = core.ipairs, core.insert, core.remove
 
 local Channel = {}
 local Case = {}

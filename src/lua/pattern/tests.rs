@@ -3,11 +3,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Where a match begins and ends, and its captures.
-type Match = (usize, usize, Vec<Vec<u8>>);
+/// Matches: their places, and what they captured.
+type Matches = Vec<(usize, usize, Vec<Vec<u8>>)>;
 
 /// All matches, in slices of this many steps, with what they captured.
-fn all(subject: &[u8], pattern: &[u8], slice: usize) -> Result<Vec<Match>, PatternError> {
+fn all(subject: &[u8], pattern: &[u8], slice: usize) -> Result<Matches, PatternError> {
     let mut search = Search::new(0, pattern, true);
     let mut found = Vec::new();
     loop {
@@ -24,7 +24,7 @@ fn all(subject: &[u8], pattern: &[u8], slice: usize) -> Result<Vec<Match>, Patte
 }
 
 /// What Lua's own functions make of it, as far as they do not fail.
-fn expected(subject: &[u8], pattern: &[u8]) -> Option<Vec<Match>> {
+fn expected(subject: &[u8], pattern: &[u8]) -> Option<Matches> {
     let lua = Lua::new();
     lua.globals().set("subject", lua.create_string(subject).unwrap()).unwrap();
     // Wrapped, so that the place of each match is known.

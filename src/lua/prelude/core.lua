@@ -11,7 +11,8 @@ local create, yield, running = coroutine.create, coroutine.yield, coroutine.runn
 local pcall, xpcall, error, type, next, select = pcall, xpcall, error, type, next, select
 local rawset, rawget, setmetatable, getmetatable = rawset, rawget, setmetatable, getmetatable
 
-local core = { host = host }
+-- For parts that no other coroutine may see half done: nothing stops a function of C.
+local core = { host = host, ipairs = ipairs, insert = table.insert, remove = table.remove }
 
 -- What became of a call into the host, or of a wait.
 local function settle(code, ...)
@@ -83,7 +84,8 @@ function coroutines.create(body)
   if type(body) ~= "function" then
     error("bad argument #1 to 'create' (function expected, got " .. type(body) .. ")", 2)
   end
-  return create(function(...) return pcall(body, ...) end)
+  -- What it is resumed with comes as an answer, the first time as always.
+  return create(function(_, ...) return pcall(body, ...) end)
 end
 
 function coroutines.resume(thread, ...)
