@@ -1,5 +1,5 @@
-/// Modules and libraries.
-mod modules;
+/// What scripts may use.
+mod core;
 /// Scripts that do not end by themselves.
 mod unruly;
 

@@ -1,4 +1,4 @@
-//! What scripts may use, tried by scripts: see `fixtures/apps/lua-modules`.
+//! What scripts may use, tried by scripts: see `fixtures/apps/lua-core`.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use crate::support::{Said, fixture, wippy};
 /// Runs every function of a script; how many there are.
 #[track_caller]
 fn run(entry: &str) -> i64 {
-    let runtime = Runtime::builder().load(fixture("apps/lua-modules")).build().expect("an application");
+    let runtime = Runtime::builder().load(fixture("apps/lua-core")).build().expect("an application");
     let process = runtime.spawn(&format!("app:{entry}"), [Payload::Nil; 0]).expect("a process");
     match process.wait_timeout(Duration::from_secs(120)).expect("an end") {
         Exit::Returned(Payload::Int(count)) => count,
@@ -58,7 +58,7 @@ fn processes() {
 #[test]
 fn a_terminal_is_read_and_written() {
     let mut command = wippy();
-    command.arg("-C").arg(fixture("apps/lua-modules")).args(["run", "copy"]).stdin(Stdio::piped());
+    command.arg("-C").arg(fixture("apps/lua-core")).args(["run", "copy"]).stdin(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
     child.stdin.take().expect("a pipe").write_all(b"one\r\ntwo\nthree").expect("a reader");
     let said = Said::of(child.wait_with_output().expect("an end"));
