@@ -15,6 +15,8 @@
 mod connection;
 mod haste;
 mod lookup;
+#[cfg(test)]
+mod policies;
 mod socket;
 mod tcp;
 mod udp;
