@@ -38,8 +38,9 @@
 //! | [`reactor`] | readiness, timers and blocking calls, turned into wake-ups | `scheduler` (the driver trait) |
 //! | [`volume`], [`mod@env`] | directories and variables of an application | `registry`, `reactor` |
 //! | [`process`] | pids, exits, hosts, handles, [supervision](process::supervisor); knows no language | `scheduler`, `reactor`, `registry`, `security` |
+//! | [`function`] | functions, their pools and calls; knows no language | `process`, `registry`, `reactor`, `security` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env`, `security` |
-//! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `registry`, `reactor`, `volume`, `env`, `security` |
+//! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `function`, `registry`, `reactor`, `volume`, `env`, `security` |
 //! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor`, `security` |
 //! | [`batch`] | one entry over many inputs: windows, journals, records | `process`, `registry` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
@@ -65,6 +66,7 @@ pub mod reactor;
 pub mod scheduler;
 
 pub mod env;
+pub mod function;
 pub mod process;
 pub mod volume;
 

@@ -146,6 +146,9 @@ pub struct Usage {
     waits: AtomicU16,
     files: AtomicU64,
     sockets: AtomicU64,
+    /// Whose counters of memory, files, sockets and bytes count for this process, too: the first of those that have passed
+    /// an instance on to each other.
+    first: Option<Arc<Self>>,
 }
 
 impl Default for Usage {
@@ -171,7 +174,24 @@ impl Usage {
             waits: AtomicU16::new(0),
             files: AtomicU64::new(0),
             sockets: AtomicU64::new(0),
+            first: None,
         }
+    }
+
+    /// The bookkeeping of a process that is born now with what another one has left: what that held is held by this one, and
+    /// all that is used up begins at zero. Not before the end of the other one, whose own counters say nothing from then on.
+    pub(crate) fn following(other: &Arc<Self>, limits: Limits, born_ns: u64) -> Self {
+        let first = other.first.as_ref().unwrap_or(other);
+        // Who holds something from before counts with the first one: what it reads and writes, too.
+        first.bytes_in.store(0, Ordering::Relaxed);
+        first.bytes_out.store(0, Ordering::Relaxed);
+        let memory_peak = AtomicU64::new(first.memory());
+        Self { memory_peak, first: Some(Arc::clone(first)), ..Self::new(limits, born_ns) }
+    }
+
+    /// Whoever counts what is held.
+    fn first(&self) -> &Self {
+        self.first.as_deref().unwrap_or(self)
     }
 
     /// What the process may use.
@@ -201,7 +221,7 @@ impl Usage {
     /// Bytes it holds now: memories, tables, buffers of the host.
     #[must_use]
     pub fn memory(&self) -> u64 {
-        self.memory.load(Ordering::Relaxed)
+        self.first().memory.load(Ordering::Relaxed)
     }
 
     /// The most it held at any time.
@@ -213,13 +233,13 @@ impl Usage {
     /// Bytes it has read from its standard input.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
-        self.bytes_in.load(Ordering::Relaxed)
+        self.first().bytes_in.load(Ordering::Relaxed)
     }
 
     /// Bytes it has written to its standard output and error, including those still on their way.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
-        self.bytes_out.load(Ordering::Relaxed)
+        self.first().bytes_out.load(Ordering::Relaxed)
     }
 
     /// What its last step left it waiting for; nothing that means anything while it does not wait.
@@ -304,7 +324,7 @@ impl Usage {
     /// When it would be more than the process may hold; nothing is taken then.
     pub(crate) fn take_memory(&self, bytes: u64) -> Result<(), LimitExceeded> {
         let allowed = self.limits.max_memory.unwrap_or(u64::MAX);
-        let taken = self.memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+        let taken = self.first().memory.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
             held.checked_add(bytes).filter(|total| *total <= allowed)
         });
         match taken {
@@ -321,7 +341,7 @@ impl Usage {
 
     /// Gives memory back that was taken.
     pub(crate) fn give_memory(&self, bytes: u64) {
-        let before = self.memory.fetch_sub(bytes, Ordering::Relaxed);
+        let before = self.first().memory.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "memory that is given back was taken");
     }
 
@@ -336,7 +356,7 @@ impl Usage {
     }
 
     pub(crate) fn add_in(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.first().bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Counts output that is about to be written.
@@ -344,12 +364,12 @@ impl Usage {
     /// # Errors
     /// When the process may not write that much; the output is to be dropped, and the process ended.
     pub(crate) fn add_out(&self, bytes: usize) -> Result<(), LimitExceeded> {
-        let used = self.bytes_out.load(Ordering::Relaxed).saturating_add(bytes as u64);
+        let used = self.first().bytes_out.load(Ordering::Relaxed).saturating_add(bytes as u64);
         if let Some(allowed) = self.limits.max_output.filter(|allowed| used > *allowed) {
             return Err(LimitExceeded::new("max_output", Bytes(allowed), Bytes(used)));
         }
         // One guest writes from one thread at a time.
-        self.bytes_out.store(used, Ordering::Relaxed);
+        self.first().bytes_out.store(used, Ordering::Relaxed);
         Ok(())
     }
 
@@ -365,8 +385,8 @@ impl Usage {
 
     fn held(&self, held: Held) -> (&AtomicU64, Option<u64>) {
         match held {
-            Held::File => (&self.files, self.limits.max_open_files),
-            Held::Socket => (&self.sockets, self.limits.max_open_sockets),
+            Held::File => (&self.first().files, self.limits.max_open_files),
+            Held::Socket => (&self.first().sockets, self.limits.max_open_sockets),
         }
     }
 }

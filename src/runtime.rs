@@ -2,6 +2,7 @@
 
 #[cfg(feature = "lua")]
 mod console;
+mod functions;
 mod machine;
 mod plan;
 mod scripts;
@@ -18,6 +19,7 @@ use crate::batch::{Feed, Inputs, Map};
 use crate::control::{self, ControlError};
 
 use crate::env::Environment;
+use crate::function::{Function, Functions};
 use crate::process::supervisor::{Supervisor, SupervisorConfig};
 use crate::process::{
     Ceiling, HostKind, Manager, Payload, Pid, ProcessHandle, Program, SpawnError, Start, Subscription,
@@ -58,6 +60,7 @@ pub struct RuntimeBuilder {
     observer: Option<Arc<dyn StepObserver>>,
     max_processes: u64,
     programs: Vec<Arc<dyn Program>>,
+    functions: Vec<(Arc<dyn Program>, registry::Pool)>,
     seed: Option<u64>,
 }
 
@@ -318,6 +321,7 @@ impl RuntimeBuilder {
         let ceiling = plan.ceiling(&Machine::probe());
         let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
         let manager = Manager::new(loaded.programs, hosts, loaded.policies);
+        loaded.functions.open(loaded.callable, &manager, plan.clock.clone());
         let ticking = ticker.clone();
         let config = SupervisorConfig {
             manager: Arc::clone(&manager),
@@ -331,6 +335,7 @@ impl RuntimeBuilder {
             registry: loaded.registry,
             warnings: loaded.diagnostics,
             manager,
+            functions: loaded.functions,
             clock: plan.clock,
             ticker,
             _engines: loaded.engines,
@@ -357,15 +362,18 @@ impl RuntimeBuilder {
             tracing::warn!(%error, "compiled code is not cached");
         }
         let streams = Arc::new(ProgramStreams::default());
+        let functions = Functions::new();
         let sources = wasm::Sources {
             registry: &registry,
             volumes: &volumes,
             environment: &Arc::new(environment),
             resolver: &self.resolver,
             streams: &streams,
+            functions: &functions.downgrade(),
             allocator: engines.allocator(),
         };
-        let (mut programs, problems) = wasm::load(&sources, &engines, self.progress.as_deref())?;
+        let wasm::Loaded { mut programs, functions: callable, diagnostics: problems } =
+            wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
         let scripts = Scripts::new(&streams);
         diagnostics.append(scripts.load(&registry, &mut programs));
@@ -375,6 +383,7 @@ impl RuntimeBuilder {
                 return Err(BuildError::TwoPrograms { entry });
             }
         }
+        let callable = functions::all(callable, self.functions, &registry, |entry| programs.contains_key(entry))?;
         diagnostics.append(services::arguments(&registry, &programs));
         let plan = HostPlan {
             clock: self.clock,
@@ -385,7 +394,8 @@ impl RuntimeBuilder {
             max_processes: self.max_processes,
             allocator: self.engine.allocator,
         };
-        Ok((Loaded { registry, diagnostics, policies, engines, scripts, programs }, plan))
+        let loaded = Loaded { registry, diagnostics, policies, engines, scripts, programs, functions, callable };
+        Ok((loaded, plan))
     }
 }
 
@@ -396,6 +406,9 @@ struct Loaded {
     engines: Engines,
     scripts: Scripts,
     programs: wasm::Programs,
+    functions: Functions,
+    /// What becomes callable when there are hosts.
+    callable: Vec<Function>,
 }
 
 /// A loaded application with its hosts.
@@ -405,6 +418,7 @@ pub struct Runtime {
     registry: Registry,
     warnings: Diagnostics,
     manager: Arc<Manager>,
+    functions: Functions,
     supervisor: Supervisor,
     ceiling: Ceiling,
     clock: Clock,
@@ -429,6 +443,7 @@ impl Runtime {
             observer: None,
             max_processes: 0,
             programs: Vec::new(),
+            functions: Vec::new(),
             seed: None,
         }
     }
@@ -551,15 +566,17 @@ impl Runtime {
         control::Server::start(Arc::downgrade(&self.manager), self.registry.app_root(), folders)
     }
 
-    /// Stops everything: no new process from now on; services in the reverse order of their starts, then every host: each is
+    /// Stops everything: no new call from now on, and those that were admitted have half of `grace`, and no more than the
+    /// `stop_timeout` of their host, to end; then no new process; services in the reverse order of their starts, then every host: each is
     /// asked to end, has its `stop_timeout`, and is ended by force after that or after `grace`, which is one for all of
     /// them. Returns what had to be terminated.
     ///
     /// The time of services is that of the clock: under a manual one somebody has to move it while they are waited for.
     pub fn shutdown(&self, grace: Duration) -> Vec<Pid> {
         let begin = std::time::Instant::now();
+        self.stop_functions(grace);
         self.manager.close();
-        let mut terminated = self.supervisor.stop(grace);
+        let mut terminated = self.supervisor.stop(grace.saturating_sub(begin.elapsed()));
         let left = grace.saturating_sub(begin.elapsed());
         for pid in self.manager.shutdown(left, &|| self.ticker.tick()) {
             // Whom force did not end it met twice.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::calls::CallChain;
 use super::event::Event;
 use super::lifecycle::{LifecycleEvent, Subscribers};
 use super::mailbox::{Mailbox, Refusal, Taken};
@@ -46,6 +47,8 @@ pub(super) struct ProcessCell {
     pub(super) clock: Clock,
     /// Who started it, when that is a process.
     pub(super) parent: Option<Pid>,
+    /// The function calls that it is in.
+    pub(super) calls: CallChain,
     /// Who hears of its end with that of all others.
     pub(super) subscribers: Arc<Subscribers>,
     pub(super) mailbox: Mailbox,
@@ -84,6 +87,7 @@ pub(super) enum LinkDown {
 /// What a start says of the cell of its process.
 pub(super) struct Beginning {
     pub(super) parent: Option<Pid>,
+    pub(super) calls: CallChain,
     pub(super) traps_links: bool,
     pub(super) watchers: Vec<Box<dyn Watcher>>,
     pub(super) subscribers: Arc<Subscribers>,
@@ -112,6 +116,7 @@ impl ProcessCell {
             usage,
             clock,
             parent: start.parent,
+            calls: start.calls,
             subscribers: start.subscribers,
             mailbox,
             ties: sync::Mutex::default(),

@@ -12,6 +12,7 @@ use super::bell::Bell;
 use super::ceiling::{Ceiling, Footprint, Reached};
 use super::cell::{Beginning, ProcessCell};
 use super::inbox::Inbox;
+use super::keep::{Keep, Kept};
 use super::lifecycle::LifecycleEvent;
 use super::mailbox::{Mailbox, MailboxBounds};
 use super::manager::Manager;
@@ -144,10 +145,15 @@ impl Host {
         self.kind
     }
 
-    /// The number of processes that have not ended.
+    /// The number of processes that have not ended, and of instances of functions that are kept for the next call.
     #[must_use]
     pub fn live(&self) -> usize {
         self.table.len()
+    }
+
+    /// How long its processes may take to end when it stops.
+    pub(crate) fn stop_timeout(&self) -> Duration {
+        self.rules.stop_timeout
     }
 
     /// What its workers did so far; `None` when it never had a process.
@@ -187,6 +193,12 @@ impl Host {
         self.machinery.get().ok_or_else(|| SpawnError::Closing { host: self.id.clone() })
     }
 
+    /// Its workers and its reactor.
+    pub(super) fn workers(&self) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
+        let Machinery { scheduler, reactor } = self.machinery()?;
+        Ok((Tasks::new(scheduler.clone()), Arc::clone(reactor)))
+    }
+
     /// Starts a process of `program`. Its watchers are in place before its first step.
     ///
     /// At a bound it waits for room until `deadline`, if there is one; on a worker it never waits.
@@ -212,17 +224,30 @@ impl Host {
             return signal(owner, start, &bond);
         }
         let Machinery { scheduler, reactor } = self.machinery()?;
-        let (admission, place) = self.admit(&program.footprint(&limits), deadline)?;
+        let kept = start.keep.as_ref().and_then(Keep::take);
+        let (kept, admission, place) = match kept {
+            // It has its room already.
+            Some(Kept { instance, usage, admission }) => (Some((instance, usage)), admission, self.table.place()),
+            None => {
+                let (admission, place) = self.admit(&program.footprint(&limits), deadline)?;
+                (None, admission, place)
+            }
+        };
         let unique = self.next.fetch_add(1, Ordering::Relaxed);
         let pid = Pid::new(self.id.clone(), unique);
         let clock = reactor.clock().clone();
-        let usage = Arc::new(Usage::new(limits, clock.now().as_nanos()));
+        let born_ns = clock.now().as_nanos();
+        let usage = Arc::new(match &kept {
+            Some((_, before)) => Usage::following(before, limits, born_ns),
+            None => Usage::new(limits, born_ns),
+        });
         let mailbox = Mailbox::new(self.rules.mailbox, program.receives());
         for topic in &self.rules.drop_oldest {
             mailbox.drop_oldest(topic.clone());
         }
         let beginning = Beginning {
             parent: start.starter.as_ref().map(|starter| starter.pid().clone()),
+            calls: std::mem::take(&mut start.calls),
             traps_links: start.trap_links,
             watchers: std::mem::take(&mut start.watchers),
             subscribers: Arc::clone(manager.subscribers()),
@@ -246,6 +271,8 @@ impl Host {
             inbox: Inbox::new(Arc::clone(&cell)),
             peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules(), security),
             tasks: Tasks::new(scheduler.clone()),
+            kept: kept.map(|(instance, _)| instance),
+            keeps: start.keep.is_some(),
         };
         let process = program.create(birth);
         if !self.table.insert(Arc::clone(&cell)) {
@@ -269,7 +296,8 @@ impl Host {
             entry: cell.entry.clone(),
             parent: cell.parent.clone(),
         });
-        let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place) };
+        let keep = start.keep.take();
+        let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place), keep };
         let task = ProcessTask::new(process, Arc::clone(&cell), reactor, seat);
         match scheduler.spawn(task) {
             Ok(task) => {

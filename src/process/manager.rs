@@ -12,7 +12,11 @@ use super::lifecycle::{Subscribers, Subscription};
 use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
-use super::{ArgumentError, Host, HostKind, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, Stdio, topology};
+use super::{
+    ArgumentError, CallChain, Host, HostKind, Keep, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, Stdio,
+    Tasks, topology,
+};
+use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
 use crate::security::{Actor, Denied, Policies, Scope};
 
@@ -55,6 +59,10 @@ pub struct Start {
     pub for_result: bool,
     /// The process that starts it.
     pub(super) starter: Option<Peers>,
+    /// The function calls that it is in.
+    pub(super) calls: CallChain,
+    /// Where it finds an instance, and leaves one.
+    pub(super) keep: Option<Keep>,
     /// Who is told of the exit; in place before the first step, so that no exit can be missed.
     pub watchers: Vec<Box<dyn Watcher>>,
 }
@@ -78,6 +86,8 @@ impl Start {
             scope: None,
             for_result: false,
             starter: None,
+            calls: CallChain::default(),
+            keep: None,
             watchers: Vec::new(),
         }
     }
@@ -173,6 +183,16 @@ impl Start {
     #[must_use]
     pub fn for_result(mut self) -> Self {
         self.for_result = true;
+        self
+    }
+
+    /// As the answer to a function call, the last one of these, by this process if one called; with the instance that is
+    /// kept here, where instances are kept.
+    #[must_use]
+    pub(crate) fn answering(mut self, calls: CallChain, caller: Option<Peers>, keep: Option<Keep>) -> Self {
+        self.calls = calls;
+        self.starter = caller;
+        self.keep = keep;
         self
     }
 
@@ -427,11 +447,28 @@ impl Manager {
 
     fn spawn_by(&self, start: Start, deadline: Option<Instant>) -> Result<ProcessHandle, SpawnError> {
         let program = self.program(&start.entry)?;
+        self.spawn_of(&**program, start, deadline)
+    }
+
+    /// [`Manager::spawn`] of a program that is none of its own.
+    ///
+    /// # Errors
+    /// See [`SpawnError`].
+    pub(crate) fn spawn_foreign(&self, program: &dyn Program, start: Start) -> Result<ProcessHandle, SpawnError> {
+        self.spawn_of(program, start, None)
+    }
+
+    fn spawn_of(
+        &self,
+        program: &dyn Program,
+        start: Start,
+        deadline: Option<Instant>,
+    ) -> Result<ProcessHandle, SpawnError> {
         let host = self.host(&start.host).ok_or_else(|| SpawnError::UnknownHost {
             host: start.host.clone(),
             known: self.hosts.keys().cloned().collect(),
         })?;
-        host.spawn(&**program, start, deadline, self)
+        host.spawn(program, start, deadline, self)
     }
 
     /// The living process with this name.
@@ -557,6 +594,15 @@ impl Manager {
     /// The host of an entry.
     pub(super) fn host(&self, id: &EntryId) -> Option<&Host> {
         self.hosts.get(id)
+    }
+
+    /// The workers and the reactor of a host, for work beside its processes.
+    ///
+    /// # Errors
+    /// There is no such host, or it can't start, or it is shutting down.
+    pub(crate) fn workers_of(&self, host: &EntryId) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
+        let known = || self.hosts.keys().cloned().collect();
+        self.host(host).ok_or_else(|| SpawnError::UnknownHost { host: host.clone(), known: known() })?.workers()
     }
 
     /// Has every host take no process from now on.

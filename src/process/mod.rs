@@ -16,6 +16,7 @@
 //! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
 mod bell;
+mod calls;
 mod ceiling;
 mod cell;
 mod event;
@@ -23,6 +24,7 @@ mod exit;
 mod handle;
 mod host;
 mod inbox;
+mod keep;
 mod lifecycle;
 mod mailbox;
 mod manager;
@@ -45,12 +47,15 @@ mod table;
 mod task;
 mod tasks;
 #[cfg(all(test, not(wippy_loom)))]
+pub(crate) mod testing;
+#[cfg(all(test, not(wippy_loom)))]
 mod tests;
 mod topology;
 
 pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
 pub use crate::scheduler::TaskState as State;
+pub use calls::CallChain;
 pub(crate) use ceiling::Share;
 pub use ceiling::{Bound, Ceiling, Footprint, Resource};
 pub use cell::Watcher;
@@ -60,6 +65,8 @@ pub use handle::ProcessHandle;
 pub use host::{Host, HostKind};
 pub(crate) use host::{HostRules, Machinery};
 pub use inbox::Inbox;
+pub use keep::Instance;
+pub(crate) use keep::Keep;
 pub use lifecycle::{LifecycleEvent, SUBSCRIPTION_EVENTS, Subscription};
 pub(crate) use mailbox::MailboxBounds;
 pub use mailbox::{DROP_OLDEST_MAX, MAILBOX_BYTES, MAILBOX_MESSAGES, MailboxStats};

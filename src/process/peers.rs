@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use super::cell::ProcessCell;
 use super::message::{Message, SignalError};
 use super::sending::Sending;
-use super::{Manager, Pid, SpawnError, Start};
+use super::{CallChain, Manager, Pid, SpawnError, Start};
 use crate::registry::{EntryId, IdPattern, PeerRules, Reach};
 use crate::security::{Denied, Policies, SecurityContext};
 
@@ -120,6 +120,12 @@ impl Peers {
     fn ask(&self, action: Action, pid: &Pid) -> Result<(), Denied> {
         let (permission, deed) = action.permission();
         self.check_allowed(permission, deed, pid)
+    }
+
+    /// The function calls that the process is in.
+    #[must_use]
+    pub fn calls(&self) -> &CallChain {
+        &self.own.calls
     }
 
     fn manager(&self) -> Result<Arc<Manager>, SignalError> {

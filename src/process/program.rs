@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::{Ceiling, Exit, Footprint, Inbox, Payload, PeerRules, Peers, Pid, Tasks};
+use super::{Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -87,6 +87,12 @@ pub trait Process: Send + 'static {
     /// The waker of `context` makes the process ready again.
     fn step(&mut self, context: &mut Context<'_>) -> Progress;
 
+    /// What it leaves to the next process of the same program. Asked once, after it has ended with a value and before it is
+    /// closed, and only where its [`Birth`] said so.
+    fn leave(&mut self) -> Option<Instance> {
+        None
+    }
+
     /// Releases what the process holds. Called once, on a worker, before the exit is published; no step follows.
     fn close(&mut self) {}
 }
@@ -132,6 +138,10 @@ pub struct Birth {
     pub peers: Peers,
     /// The workers of its host, for what the host does on behalf of the process.
     pub tasks: Tasks,
+    /// What a process of the same program has left to this one with [`Process::leave`].
+    pub kept: Option<Instance>,
+    /// Whether the process is asked to [leave](Process::leave) its instance when it ends with a value.
+    pub keeps: bool,
 }
 
 /// Where the standard streams of a process lead.

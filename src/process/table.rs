@@ -124,6 +124,13 @@ impl Table {
         Ok((Admission { table: Arc::clone(self), _share: share }, Place(Arc::clone(self))))
     }
 
+    /// A place in the line for somebody who was admitted before. It is counted and not refused: room in the line is the smaller
+    /// thing.
+    pub(super) fn place(self: &Arc<Self>) -> Place {
+        self.queued.fetch_add(1, Ordering::SeqCst);
+        Place(Arc::clone(self))
+    }
+
     /// [`Table::admit`], waiting for room until the deadline or until the table is closed. Never on a worker: it would
     /// wait for itself.
     pub(super) fn admit_until(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::cell::{EndRequest, ProcessCell};
+use super::keep::{Keep, Kept};
 use super::table::{Admission, Place, Table};
 use super::{Exit, Failure, FailureKind, Process, Progress};
 use crate::reactor::{Instant, Reactor, Sleep};
@@ -18,6 +19,8 @@ pub(super) struct Seat {
     pub(super) admission: Admission,
     /// Until its first step.
     pub(super) place: Option<Place>,
+    /// Where its instance stays when it ends with a value.
+    pub(super) keep: Option<Keep>,
 }
 
 /// The task of one process. Whatever becomes of it, an exit is published: by a step, by a panic, or by the drop of a task
@@ -47,9 +50,12 @@ impl ProcessTask {
         if exit == Exit::Terminated {
             exit = self.cell.forced_exit();
         }
+        let is_kept = matches!(exit, Exit::Returned(_)) && self.seat.as_ref().is_some_and(|seat| seat.keep.is_some());
         let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let instance = if is_kept { process.leave() } else { None };
             process.close();
             drop(process);
+            instance
         }));
         // What went wrong first is the cause; a panic while closing only spoils an end that was fine.
         if closed.is_err() && exit.is_normal() {
@@ -59,8 +65,14 @@ impl ProcessTask {
         self.deadline = None;
         if let Some(seat) = self.seat.take() {
             seat.table.remove(self.cell.pid.unique());
-            // Before the exit is known: whoever hears of it finds room for the next one.
-            drop((seat.place, seat.admission));
+            // Before the exit is known: whoever hears of it finds room for the next one, or the instance.
+            drop(seat.place);
+            match (seat.keep, closed) {
+                (Some(keep), Ok(Some(instance))) => {
+                    keep.put(Kept { instance, usage: Arc::clone(&self.cell.usage), admission: seat.admission });
+                }
+                _ => drop(seat.admission),
+            }
         }
         self.cell.publish(exit);
         Step::Done

@@ -222,15 +222,11 @@ fn references_of<'e>(entry: &'e Entry, plan: &StartPlan) -> Vec<Reference<'e>> {
         found.push(Reference { path: path.iter().map(ToString::to_string).collect(), id, wanted, severity });
     };
     match entry.spec() {
-        Spec::ProcessWasm(spec) => {
+        Spec::ProcessWasm(spec) | Spec::FunctionWasm(spec) => {
             add(&["fs"], &spec.fs, Wanted::FileSystem, Severity::Error);
             wasi_references(entry, &spec.wasi, Severity::Error, &mut add);
         }
-        Spec::FunctionWasm(spec) => {
-            add(&["fs"], &spec.fs, Wanted::FileSystem, Severity::Warning);
-            wasi_references(entry, &spec.wasi, Severity::Warning, &mut add);
-        }
-        Spec::FunctionWat(spec) => wasi_references(entry, &spec.wasi, Severity::Warning, &mut add),
+        Spec::FunctionWat(spec) => wasi_references(entry, &spec.wasi, Severity::Error, &mut add),
         // Wippy refuses a variable without its storage.
         Spec::EnvVariable(variable) => add(&["storage"], &variable.storage, Wanted::Storage, Severity::Error),
         Spec::EnvStorageRouter(router) => {

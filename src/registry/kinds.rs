@@ -17,10 +17,12 @@ pub(crate) enum KindStatus {
     Unknown,
 }
 
-const SERVED: [&str; 18] = [
+const SERVED: [&str; 20] = [
     "process.wasm",
     "process.lua",
     "library.lua",
+    "function.wasm",
+    "function.wat",
     "process.service",
     "process.host",
     "terminal.host",
@@ -38,7 +40,7 @@ const SERVED: [&str; 18] = [
     "ns.definition",
 ];
 
-const NOT_SERVED_YET: [&str; 4] = ["fs.embed", "function.lua", "function.wasm", "function.wat"];
+const NOT_SERVED_YET: [&str; 2] = ["fs.embed", "function.lua"];
 
 /// The other kinds that Wippy's documents name.
 const FOREIGN: [&str; 39] = [
@@ -111,7 +113,7 @@ mod tests {
     #[test]
     fn kinds_are_sorted_by_what_is_done_with_them() {
         assert_eq!(KindStatus::of("process.wasm"), KindStatus::Served);
-        assert_eq!(KindStatus::of("function.wasm"), KindStatus::NotServedYet);
+        assert_eq!(KindStatus::of("function.lua"), KindStatus::NotServedYet);
         assert_eq!(KindStatus::of("http.endpoint"), KindStatus::Foreign);
         assert_eq!(KindStatus::of("proces.wasm"), KindStatus::NearMiss("process.wasm"));
         assert_eq!(KindStatus::of("fs.directroy"), KindStatus::NearMiss("fs.directory"));

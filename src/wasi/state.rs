@@ -80,6 +80,11 @@ impl WasiState {
         &self.config.usage
     }
 
+    /// The guest goes on as another process, whose usage follows that of this one.
+    pub fn pass_on(&mut self, usage: Arc<Usage>) {
+        self.config.usage = usage;
+    }
+
     /// The table of its resources, for host functions of other rooms.
     pub fn table(&mut self) -> &mut ResourceTable {
         &mut self.table

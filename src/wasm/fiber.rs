@@ -12,7 +12,7 @@ use super::program::{Over, Program, Target};
 use super::state::State;
 use crate::limits::Usage;
 use crate::limits::waits_for_message;
-use crate::process::{Birth, Exit, Process, Progress, step};
+use crate::process::{Birth, Exit, Instance, Process, Progress, step};
 use crate::registry::Preempt;
 
 /// Ticks until the epoch callback is asked again.
@@ -26,6 +26,8 @@ pub(super) enum Fiber {
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
     /// The guest is over and gone, its output is on its way.
     Leaving(Over),
+    /// All is over but what it leaves to the next process.
+    Over(Instance),
     /// Nothing is held any more.
     Closed,
 }
@@ -60,13 +62,25 @@ impl Process for Fiber {
         }
         match std::mem::replace(self, Self::Closed) {
             Self::Leaving(mut over) => match over.drained.as_mut().poll(context) {
-                Poll::Ready(()) => Progress::Exit(over.exit),
+                Poll::Ready(()) => {
+                    if let Some(instance) = over.instance {
+                        *self = Self::Over(instance);
+                    }
+                    Progress::Exit(over.exit)
+                }
                 Poll::Pending => {
                     *self = Self::Leaving(over);
                     Progress::Leaving
                 }
             },
             _ => Progress::Exit(Exit::Terminated),
+        }
+    }
+
+    fn leave(&mut self) -> Option<Instance> {
+        match std::mem::replace(self, Self::Closed) {
+            Self::Over(instance) => Some(instance),
+            _ => None,
         }
     }
 

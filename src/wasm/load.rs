@@ -3,16 +3,19 @@
 //! Three passes, so that no job waits for another: read and hash all binaries, compile each distinct one, link each
 //! entry.
 
+mod binary;
+mod guest;
+
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::io;
 use std::sync::Arc;
 
 use rayon::prelude::*;
-use sha2::{Digest as _, Sha256};
 use wasmtime::Module;
 use wasmtime::component::{self, Component};
 
+use self::binary::{Binary, read_all};
+use self::guest::{FunctionSpec, GuestSpec};
 use super::allocator::Allocator;
 use super::engine::{EngineClass, Engines};
 use super::exports::{self, MethodError, START};
@@ -23,10 +26,11 @@ use super::program::{self, Program, Startable, Surroundings, Target, runs_before
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
 use crate::env::Environment;
+use crate::function::{Function, WeakFunctions};
 use crate::limits::Limits;
 use crate::process;
 use crate::registry::{
-    Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Preempt, ProcessHost, Registry, Severity, Spec, WasmSpec,
+    Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Preempt, ProcessHost, Registry, Severity, Spec,
 };
 use crate::volume::Volumes;
 use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, ProgramStreams, RULE_FORMS, Resolver, Rule};
@@ -48,6 +52,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) environment: &'a Arc<Environment>,
     pub(crate) resolver: &'a Arc<dyn Resolver>,
     pub(crate) streams: &'a Arc<ProgramStreams>,
+    /// What guests may call, once there are functions.
+    pub(crate) functions: &'a WeakFunctions,
     /// That of the engines.
     pub(crate) allocator: Allocator,
 }
@@ -58,25 +64,24 @@ const DEFAULT_FOLDER: &str = "/";
 /// Programs by entry.
 pub(crate) type Programs = HashMap<EntryId, Arc<dyn process::Program>>;
 
-/// Loads every `process.wasm` entry. An entry with a problem is left out, and the problem told.
+/// What was made of the wasm entries.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    /// What processes are made from, by entry.
+    pub(crate) programs: Programs,
+    /// What is called.
+    pub(crate) functions: Vec<Function>,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+/// Loads every wasm entry: `process.wasm`, `function.wasm`, `function.wat`. An entry with a problem is left out, and the problem told.
 ///
 /// # Errors
 /// The threads for it could not be had.
-pub(crate) fn load(
-    sources: &Sources<'_>,
-    engines: &Engines,
-    progress: Option<&dyn Progress>,
-) -> io::Result<(Programs, Diagnostics)> {
-    let entries: Vec<(&Entry, &WasmSpec)> = sources
-        .registry
-        .iter()
-        .filter_map(|entry| match entry.spec() {
-            Spec::ProcessWasm(spec) => Some((entry, spec)),
-            _ => None,
-        })
-        .collect();
+pub(crate) fn load(sources: &Sources<'_>, engines: &Engines, progress: Option<&dyn Progress>) -> io::Result<Loaded> {
+    let entries: Vec<_> = sources.registry.iter().filter_map(|entry| Some((entry, GuestSpec::of(entry)?))).collect();
     if entries.is_empty() {
-        return Ok((Programs::new(), Diagnostics::default()));
+        return Ok(Loaded::default());
     }
     // A pool of its own, gone after loading: compilation runs in it too, and the worker threads of hosts stay free of it.
     let pool = rayon::ThreadPoolBuilder::new()
@@ -87,11 +92,11 @@ pub(crate) fn load(
 }
 
 fn run(
-    entries: &[(&Entry, &WasmSpec)],
+    entries: &[(&Entry, GuestSpec<'_>)],
     sources: &Sources<'_>,
     engines: &Engines,
     progress: Option<&dyn Progress>,
-) -> (Programs, Diagnostics) {
+) -> Loaded {
     let binaries = read_all(entries, sources);
     let classes = Classes::of(sources.registry);
     let codes = compile_all(entries, &binaries, &classes, engines, progress);
@@ -106,85 +111,19 @@ fn run(
         .zip(&binaries)
         .map(|((entry, spec), binary)| link(entry, spec, binary, (&codes, &classes), &linkers, sources, &shared))
         .collect();
-    let mut programs = Programs::new();
-    let mut diagnostics = Diagnostics::default();
-    for ((entry, _), (program, problems)) in entries.iter().zip(linked) {
-        diagnostics.extend(problems);
-        if let Some(program) = program {
-            programs.insert(entry.id().clone(), program);
+    let mut loaded = Loaded::default();
+    for ((entry, spec), (program, problems)) in entries.iter().zip(linked) {
+        loaded.diagnostics.extend(problems);
+        let Some(program) = program else { continue };
+        match spec.function {
+            None => drop(loaded.programs.insert(entry.id().clone(), program)),
+            Some(FunctionSpec { pool, isolation }) => {
+                let function = Function::new(program, pool.cloned().unwrap_or_default());
+                loaded.functions.push(function.isolation(isolation));
+            }
         }
     }
-    (programs, diagnostics)
-}
-
-/// A binary as an entry names it: its bytes are only kept when they are the ones the entry wants.
-enum Binary {
-    Verified {
-        hash: Hash,
-        bytes: Arc<[u8]>,
-    },
-    Refused(Diagnostic),
-    /// The registry has told why already.
-    NoVolume,
-}
-
-/// Reads each distinct file once.
-fn read_all(entries: &[(&Entry, &WasmSpec)], sources: &Sources<'_>) -> Vec<Binary> {
-    let mut files: HashMap<(&EntryId, &str), usize> = HashMap::new();
-    let mut distinct = Vec::new();
-    let places: Vec<usize> = entries
-        .iter()
-        .map(|(_, spec)| {
-            *files.entry((&spec.fs, spec.path.as_str())).or_insert_with(|| {
-                distinct.push(*spec);
-                distinct.len() - 1
-            })
-        })
-        .collect();
-    let contents: Vec<_> = distinct
-        .par_iter()
-        .map(|spec| {
-            let volume = sources.volumes.get(&spec.fs)?;
-            Some(volume.read(&spec.path).map(|bytes| {
-                let hash = Hash::from_sha256(Sha256::digest(&bytes).into());
-                (hash, Arc::<[u8]>::from(bytes))
-            }))
-        })
-        .collect();
-    entries
-        .iter()
-        .zip(places)
-        .map(|((entry, spec), place)| match &contents[place] {
-            None if made_later(sources.registry, &spec.fs) => {
-                let message = format!("no file `{}` in `{}`, whose directory does not exist", spec.path, spec.fs);
-                Binary::Refused(problem(entry, "unreadable-binary", "path", message))
-            }
-            None => Binary::NoVolume,
-            Some(Err(error)) => {
-                let refused = problem(entry, "unreadable-binary", "path", error.to_string());
-                Binary::Refused(error.source().into_iter().fold(refused, |told, cause| told.note(cause.to_string())))
-            }
-            Some(Ok((found, bytes))) if *found == spec.hash => {
-                Binary::Verified { hash: *found, bytes: Arc::clone(bytes) }
-            }
-            Some(Ok((found, _))) => Binary::Refused(
-                problem(
-                    entry,
-                    "hash-mismatch",
-                    "hash",
-                    format!("the binary `{}` is not the one that was meant", spec.path),
-                )
-                .expected(format!("{} (as written)", spec.hash))
-                .note(format!("found {found} (the file)"))
-                .help(format!("if the file is right, write `hash: {found}`, the line that `wippy hash FILE` prints")),
-            ),
-        })
-        .collect()
-}
-
-/// Whether the directory of a volume that is not there would be made by a run.
-fn made_later(registry: &Registry, volume: &EntryId) -> bool {
-    matches!(registry.get(volume).map(Entry::spec), Some(Spec::FsDirectory(directory)) if directory.auto_init)
+    loaded
 }
 
 /// An error at one field of an entry.
@@ -213,9 +152,9 @@ impl<'r> Classes<'r> {
 
     /// What a process of the entry may use, for each kind of host: one without limits first. A terminal is such a host,
     /// and most applications have no other kind.
-    fn limits(&self, spec: &WasmSpec) -> Vec<Limits> {
+    fn limits(&self, spec: &GuestSpec<'_>) -> Vec<Limits> {
         let silent = LimitsSpec::default();
-        let resolve = |defaults, ceilings| LimitsSpec::resolve(&[&spec.limits, defaults], ceilings);
+        let resolve = |defaults, ceilings| LimitsSpec::resolve(&[spec.limits, defaults], ceilings);
         let declared: Vec<_> =
             self.taking(spec.preempt).map(|host| resolve(&host.default_limits, &host.limits)).collect();
         // An entry that nobody takes is compiled all the same, so that what is wrong with it is told.
@@ -224,7 +163,7 @@ impl<'r> Classes<'r> {
     }
 
     /// The classes in which a binary of this size is needed.
-    fn needed(&self, binary: usize, spec: &WasmSpec) -> Vec<EngineClass> {
+    fn needed(&self, binary: usize, spec: &GuestSpec<'_>) -> Vec<EngineClass> {
         let mut classes = Vec::new();
         for limits in self.limits(spec) {
             let class = EngineClass::of(binary, &limits, spec.preempt);
@@ -237,7 +176,7 @@ impl<'r> Classes<'r> {
 }
 
 /// What `preempt: none` costs: hosts that do not take the entry, limits that can't be kept while it computes.
-fn warn_of_preempt_none(entry: &Entry, spec: &WasmSpec, classes: &Classes<'_>, problems: &mut Vec<Diagnostic>) {
+fn warn_of_preempt_none(entry: &Entry, spec: &GuestSpec<'_>, classes: &Classes<'_>, problems: &mut Vec<Diagnostic>) {
     if spec.preempt != Preempt::None {
         return;
     }
@@ -268,7 +207,7 @@ fn warn_of_preempt_none(entry: &Entry, spec: &WasmSpec, classes: &Classes<'_>, p
 type Codes = HashMap<(Hash, EngineClass), Result<Code, CompileError>>;
 
 fn compile_all(
-    entries: &[(&Entry, &WasmSpec)],
+    entries: &[(&Entry, GuestSpec<'_>)],
     binaries: &[Binary],
     classes: &Classes<'_>,
     engines: &Engines,
@@ -355,7 +294,7 @@ impl Linkers {
 /// One entry: its imports, its binary, its method.
 fn link(
     entry: &Entry,
-    spec: &WasmSpec,
+    spec: &GuestSpec<'_>,
     binary: &Binary,
     (codes, classes): (&Codes, &Classes<'_>),
     linkers: &Linkers,
@@ -407,6 +346,7 @@ fn link(
             shared: Arc::clone(shared),
             network,
             resolver: Arc::clone(sources.resolver),
+            functions: sources.functions.clone(),
         };
         let program = Program {
             entry: entry.id().clone(),
@@ -424,7 +364,7 @@ fn link(
     (program, problems)
 }
 
-fn read_imports(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) -> ProfileSet {
+fn read_imports(entry: &Entry, spec: &GuestSpec<'_>, problems: &mut Vec<Diagnostic>) -> ProfileSet {
     let mut profiles = ProfileSet::EMPTY;
     for (at, import) in spec.imports.iter().enumerate() {
         match Profile::parse(import) {
@@ -439,7 +379,7 @@ fn read_imports(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) 
 }
 
 /// The rules of `wasi.network`; those that can't be read are told and left out, and the entry with them.
-fn read_network(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) -> NetworkPolicy {
+fn read_network(entry: &Entry, spec: &GuestSpec<'_>, problems: &mut Vec<Diagnostic>) -> NetworkPolicy {
     let Some(rules) = &spec.wasi.network else { return NetworkPolicy::default() };
     let mut read = |list: &str, texts: &[String]| {
         let mut rules = Vec::new();
@@ -467,7 +407,7 @@ fn read_network(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) 
 /// what is no file system; one of a kind that nobody here serves has not.
 fn read_mounts(
     entry: &Entry,
-    spec: &WasmSpec,
+    spec: &GuestSpec<'_>,
     sources: &Sources<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> Arc<[wasi::Mount]> {
@@ -488,11 +428,12 @@ fn read_mounts(
 }
 
 /// Wippy's rule: a core module can't list what only components can import.
-fn refuse_component_profiles(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<Diagnostic>) {
+fn refuse_component_profiles(entry: &Entry, spec: &GuestSpec<'_>, problems: &mut Vec<Diagnostic>) {
     for (at, import) in spec.imports.iter().enumerate() {
         let Ok(profile) = Profile::parse(import) else { continue };
         if profile.component_only() {
-            let message = format!("`{import}` can be imported by components only, `{}` is a core module", spec.path);
+            let message =
+                format!("`{import}` can be imported by components only, `{}` is a core module", spec.code.name());
             problems.push(
                 entry
                     .problem(Severity::Error, "component-import", &["imports", &at.to_string()], message)
@@ -505,14 +446,19 @@ fn refuse_component_profiles(entry: &Entry, spec: &WasmSpec, problems: &mut Vec<
 /// The code of one engine, linked for an entry.
 fn target(
     entry: &Entry,
-    spec: &WasmSpec,
+    spec: &GuestSpec<'_>,
     code: (Hash, EngineClass),
     codes: &Codes,
     profiles: ProfileSet,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
     match &codes[&code] {
-        Err(error) => Err(Box::new(problem(entry, "invalid-binary", "path", format!("`{}`: {error}", spec.path)))),
+        Err(error) => Err(Box::new(problem(
+            entry,
+            "invalid-binary",
+            spec.code.field(),
+            format!("`{}`: {error}", spec.code.name()),
+        ))),
         Ok(Code::Component(component)) => component_target(entry, spec, code, component, profiles, linkers),
         Ok(Code::Core(module)) => core_target(entry, spec, code, module, profiles, linkers),
     }
@@ -520,14 +466,14 @@ fn target(
 
 fn component_target(
     entry: &Entry,
-    spec: &WasmSpec,
+    spec: &GuestSpec<'_>,
     code: (Hash, EngineClass),
     component: &Component,
     profiles: ProfileSet,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
-    let method = exports::component_method(component, &spec.method).map_err(|error| wrong_method(entry, &error))?;
-    let plan = ComponentPlan::new(&spec.method, &method.func)
+    let method = exports::component_method(component, spec.method).map_err(|error| wrong_method(entry, &error))?;
+    let plan = ComponentPlan::new(spec.method, &method.func)
         .map_err(|error| Box::new(problem(entry, "uncallable-method", "method", error.to_string())))?;
     let pre = linkers.component(code, component, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
     Ok(if method.command {
@@ -539,22 +485,22 @@ fn component_target(
 
 fn core_target(
     entry: &Entry,
-    spec: &WasmSpec,
+    spec: &GuestSpec<'_>,
     code: (Hash, EngineClass),
     module: &Module,
     profiles: ProfileSet,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
-    exports::core_method(module, &spec.method).map_err(|error| wrong_method(entry, &error))?;
+    exports::core_method(module, spec.method).map_err(|error| wrong_method(entry, &error))?;
     let pre = linkers.core(code, module, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
     if spec.method == START {
         return Ok(Target::CoreCommand { pre });
     }
-    let plan = CorePlan::new(&spec.method, module, spec.wit.as_deref()).map_err(|error| {
+    let plan = CorePlan::new(spec.method, module, spec.wit).map_err(|error| {
         let field = if spec.wit.is_some() { "wit" } else { "method" };
         problem(entry, "uncallable-method", field, error.to_string())
     })?;
-    let before = runs_before(module, &spec.method);
+    let before = runs_before(module, spec.method);
     Ok(Target::Core { pre, before, plan })
 }
 
@@ -571,6 +517,7 @@ fn wrong_method(entry: &Entry, error: &MethodError) -> Box<Diagnostic> {
     Box::new(problem)
 }
 
-fn unlinkable(entry: &Entry, spec: &WasmSpec, error: &wasmtime::Error) -> Box<Diagnostic> {
-    Box::new(problem(entry, "unlinkable-binary", "path", format!("`{}` can't be linked: {}", spec.path, chain(error))))
+fn unlinkable(entry: &Entry, spec: &GuestSpec<'_>, error: &wasmtime::Error) -> Box<Diagnostic> {
+    let message = format!("`{}` can't be linked: {}", spec.code.name(), chain(error));
+    Box::new(problem(entry, "unlinkable-binary", spec.code.field(), message))
 }

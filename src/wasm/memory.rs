@@ -34,6 +34,12 @@ impl Memory {
         &self.usage
     }
 
+    /// The guest goes on as another process.
+    pub(super) fn pass_on(&mut self, usage: Arc<Usage>) {
+        self.usage = usage;
+        self.refused = None;
+    }
+
     /// The last growth, when it was refused for the sake of a limit.
     pub(super) fn refused(&mut self) -> Option<LimitExceeded> {
         self.refused.take()

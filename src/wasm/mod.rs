@@ -28,9 +28,10 @@ mod module;
 mod program;
 mod state;
 pub mod value;
+mod warm;
 
 pub use allocator::{Allocator, AllocatorError};
 pub use engine::{EngineClass, EngineError, EngineOptions, Engines};
 pub(crate) use footprint::usual;
 pub use load::Progress;
-pub(crate) use load::{Programs, Sources, load};
+pub(crate) use load::{Loaded, Programs, Sources, load};

@@ -16,11 +16,13 @@ use super::host::Own;
 use super::memory::Memory;
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan};
+use super::warm::{Linked, LogName, Warm};
 use crate::env::{EnvError, Environment};
+use crate::function::WeakFunctions;
 use crate::limits::Limits;
 use crate::process::{
-    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, ResultStyle, StandardStream,
-    Stdio,
+    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Instance, Payload, Process, ResultStyle,
+    StandardStream, Stdio,
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
 use crate::security::Denied;
@@ -78,6 +80,8 @@ pub(super) struct Surroundings {
     pub(super) mounts: Arc<[Mount]>,
     pub(super) network: Arc<NetworkPolicy>,
     pub(super) resolver: Arc<dyn Resolver>,
+    /// What its guests may call.
+    pub(super) functions: WeakFunctions,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -88,34 +92,39 @@ pub(super) struct Shared {
     pub(super) http: super::http::Clients,
 }
 
-/// A guest that is over: everything it held is gone.
+/// A guest that is over: everything it held is gone, or kept for the next one.
 pub(super) struct Over {
     pub(super) exit: Exit,
     /// Ready when what it wrote has left. Its exit is not known before: who hears of it may read the output.
     pub(super) drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What the next process goes on with; all the rest is gone.
+    pub(super) instance: Option<Instance>,
 }
 
 impl Over {
     /// The end of a guest that never began.
     fn at_once(exit: Exit) -> Self {
-        Self { exit, drained: Box::pin(std::future::ready(())) }
+        Self { exit, drained: Box::pin(std::future::ready(())), instance: None }
     }
 }
 
 impl Program {
-    /// The life of a guest from the first step on: a world, a store, an instance, a call.
-    pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, birth: Birth) -> Over {
-        let config = match self.world(&birth) {
-            Ok(config) => config,
-            Err(failure) => return Over::at_once(Exit::Failed(failure)),
+    /// The life of a guest from the first step on: a world, a store, an instance, a call. One that was kept has all but the
+    /// call behind it.
+    pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, mut birth: Birth) -> Over {
+        let (usage, keeps) = (Arc::clone(&birth.usage), birth.keeps);
+        let input = std::mem::take(&mut birth.input);
+        let (mut store, mut linked, name) = match Warm::of(birth.kept.take(), &target) {
+            Some(mut warm) => {
+                let pid = birth.pid.clone();
+                warm.pass_on(&pid, self.own(birth), &usage);
+                (warm.store, Some(warm.linked), warm.name)
+            }
+            None => match self.store(&target, birth, &input) {
+                Ok((store, name)) => (store, None, name),
+                Err(failure) => return Over::at_once(Exit::Failed(failure)),
+            },
         };
-        let clock = birth.reactor.clock().clone();
-        let own = Own::new(birth.entry, birth.inbox, birth.peers, Arc::clone(&birth.reactor));
-        let wasi = WasiState::new(config, birth.reactor);
-        let usage = birth.usage;
-        let memory = Memory::new(Arc::clone(&usage), birth.ceiling, self.needs.large_tables());
-        let mut store = Store::new(target.engine(), State::new(wasi, memory, clock, own));
-        store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(transfer_max(&usage));
         if let Some(fuel) = usage.limits().max_fuel
             && let Err(error) = store.set_fuel(fuel)
@@ -126,14 +135,44 @@ impl Program {
             Preempt::Epoch => fiber::slice(&mut store),
             Preempt::None => fiber::ask_at_host_calls(&mut store),
         }
-        let exit = self.call(&target, &mut store, &birth.input).await;
+        let exit = self.call(&target, &mut store, &mut linked, &input).await;
         let exit = after_refusal(exit, store.data_mut().memory.refused());
         let drain = store.data().wasi.drain();
+        let instance = match (linked, &exit) {
+            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::new(store, linked, target, name)),
+            _ => None,
+        };
         // A reader that has gone is the guest's affair, which has seen it on its stream.
-        Over { exit, drained: Box::pin(async { drop(drain.await) }) }
+        Over { exit, drained: Box::pin(async { drop(drain.await) }), instance }
     }
 
-    async fn call(&self, target: &Target, store: &mut Store<State>, input: &[Payload]) -> Exit {
+    /// A store for a new instance, and the name under which it is known to the log.
+    fn store(&self, target: &Target, birth: Birth, input: &[Payload]) -> Result<(Store<State>, LogName), Failure> {
+        let name = LogName::new(&birth.pid);
+        let config = self.world(&birth, input, &name)?;
+        let clock = birth.reactor.clock().clone();
+        let wasi = WasiState::new(config, Arc::clone(&birth.reactor));
+        let memory = Memory::new(Arc::clone(&birth.usage), birth.ceiling.clone(), self.needs.large_tables());
+        let own = self.own(birth);
+        let mut store = Store::new(target.engine(), State::new(wasi, memory, clock, own));
+        store.limiter(|state| &mut state.memory);
+        Ok((store, name))
+    }
+
+    /// The process among others.
+    fn own(&self, birth: Birth) -> Own {
+        let functions = self.surroundings.functions.clone();
+        Own::new(birth.entry, birth.inbox, birth.peers, birth.reactor, functions)
+    }
+
+    /// Calls the method, of an instance that is `linked` already or is from now on.
+    async fn call(
+        &self,
+        target: &Target,
+        store: &mut Store<State>,
+        linked: &mut Option<Linked>,
+        input: &[Payload],
+    ) -> Exit {
         let usage = Arc::clone(&store.data().usage);
         let exit = |error, phase| exit_of(error, &self.entry, phase, &usage);
         match target {
@@ -152,10 +191,14 @@ impl Program {
                 }
             }
             Target::Component { pre, index, plan } => {
-                let instance = match pre.instantiate_async(&mut *store).await {
-                    Ok(instance) => instance,
-                    Err(error) => return exit(error, Phase::Instantiate),
+                let instance = match *linked {
+                    Some(Linked::Component(instance)) => instance,
+                    _ => match pre.instantiate_async(&mut *store).await {
+                        Ok(instance) => instance,
+                        Err(error) => return exit(error, Phase::Instantiate),
+                    },
                 };
+                *linked = Some(Linked::Component(instance));
                 let Some(func) = instance.get_func(&mut *store, index) else {
                     return exit(wasmtime::Error::msg("the method is gone"), Phase::Instantiate);
                 };
@@ -169,14 +212,16 @@ impl Program {
                 Err((error, phase)) => exit(error, phase),
             },
             Target::Core { pre, before, plan } => {
-                let instance = match before {
-                    Some(before) => start(pre, store, before).await,
-                    None => pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate)),
+                let instance = match (*linked, before) {
+                    (Some(Linked::Core(instance)), _) => Ok(instance),
+                    (_, Some(before)) => start(pre, store, before).await,
+                    (_, None) => pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate)),
                 };
                 let instance = match instance {
                     Ok(instance) => instance,
                     Err((error, phase)) => return exit(error, phase),
                 };
+                *linked = Some(Linked::Core(instance));
                 match plan.call(&instance, store, input).await {
                     Ok(value) => Exit::Returned(value),
                     Err(error) => exit(error, Phase::Call),
@@ -186,10 +231,10 @@ impl Program {
     }
 
     /// What the guest of this birth may see.
-    fn world(&self, birth: &Birth) -> Result<WasiConfig, Failure> {
+    fn world(&self, birth: &Birth, input: &[Payload], name: &LogName) -> Result<WasiConfig, Failure> {
         let mut args = vec![self.entry.name().to_owned()];
         if self.surroundings.args.is_empty() {
-            args.extend(birth.input.iter().filter_map(|value| match value {
+            args.extend(input.iter().filter_map(|value| match value {
                 Payload::String(text) => Some(text.clone()),
                 _ => None,
             }));
@@ -248,13 +293,14 @@ impl Program {
                 config.stderr = terminal.stderr();
             }
             Stdio::Log => {
-                let (pid, entry) = (birth.pid.to_string(), self.entry.to_string());
+                let (name, entry) = (name.clone(), self.entry.to_string());
                 config.stdout = Arc::new(Lines::new({
-                    let (pid, entry) = (pid.clone(), entry.clone());
-                    move |line: &str| tracing::info!(target: "guest", %pid, %entry, "{line}")
+                    let (name, entry) = (name.clone(), entry.clone());
+                    move |line: &str| tracing::info!(target: "guest", pid = %name.get(), %entry, "{line}")
                 }));
-                config.stderr =
-                    Arc::new(Lines::new(move |line: &str| tracing::warn!(target: "guest", %pid, %entry, "{line}")));
+                config.stderr = Arc::new(Lines::new(
+                    move |line: &str| tracing::warn!(target: "guest", pid = %name.get(), %entry, "{line}"),
+                ));
             }
             Stdio::Sink(sink) => {
                 let output = |stream| {

@@ -28,7 +28,7 @@ enum Seen {
 
 use Seen::{By, Later};
 
-const FUNCTIONS: Seen = Later("functions: `function.wasm`, `function.wat` and their pools");
+const ENDPOINTS: Seen = Later("HTTP endpoints: functions that answer requests");
 const LUA: Seen = Later("Lua");
 const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
 
@@ -94,7 +94,12 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("PolicySpec", "effect", By("a_policy_that_denies_wins")),
     ("PolicySpec", "test", By("what_is_known_of_the_actor_and_of_the_deed_decides")),
     ("PolicySpec", "groups", By("a_service_acts_as_its_entry_says_and_others_as_their_host")),
-    ("Pool", "*", FUNCTIONS),
+    ("Pool", "kind", By("a_pool_has_the_slots_that_its_numbers_say")),
+    ("Pool", "size", By("a_pool_has_the_slots_that_its_numbers_say")),
+    ("Pool", "workers", By("a_pool_has_the_slots_that_its_numbers_say")),
+    ("Pool", "buffer", By("a_buffer_bounds_the_calls_that_wait")),
+    ("Pool", "max_size", By("a_pool_has_the_slots_that_its_numbers_say")),
+    ("Pool", "warm_start", Later("nothing: accepted, as Wippy does")),
     ("ProcessHost", "workers", By("a_host_has_the_workers_it_asks_for")),
     ("ProcessHost", "queue_size", Later("nothing: a hint for a queue that grows by itself")),
     ("ProcessHost", "local_queue_size", Later("nothing: a hint for a queue that grows by itself")),
@@ -136,15 +141,26 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("WasmSpec", "path", By("a_binary_is_found_by_file_system_and_path")),
     ("WasmSpec", "hash", By("one_wrong_digit_of_a_hash_names_both")),
     ("WasmSpec", "method", By("every_form_of_a_method_finds_its_function")),
-    ("WasmSpec", "transport", FUNCTIONS),
+    ("WasmSpec", "transport", ENDPOINTS),
     ("WasmSpec", "wit", By("the_text_of_types_decides_how_a_core_function_is_called")),
     ("WasmSpec", "imports", By("each_profile_enables_its_interfaces_and_nothing_else")),
     ("WasmSpec", "wasi", By("written_arguments_win_over_typed_ones")),
     ("WasmSpec", "peers", By("nothing_is_started_that_is_not_listed")),
-    ("WasmSpec", "pool", FUNCTIONS),
+    ("WasmSpec", "pool", By("a_pool_has_the_slots_that_its_numbers_say")),
+    ("WasmSpec", "isolation", By("an_instance_is_kept_where_that_is_wanted")),
     ("WasmSpec", "limits", By("wall_time_is_limited_in_both_spellings")),
     ("WasmSpec", "preempt", By("beside_a_guest_without_checks_a_replacement_does_the_work")),
-    ("WatSpec", "*", FUNCTIONS),
+    ("WatSpec", "source", By("a_module_in_text_form_is_a_function")),
+    ("WatSpec", "method", By("a_module_in_text_form_is_a_function")),
+    ("WatSpec", "transport", ENDPOINTS),
+    ("WatSpec", "wit", By("a_module_in_text_form_is_a_function")),
+    ("WatSpec", "imports", By("a_module_in_text_form_is_a_function")),
+    ("WatSpec", "wasi", By("a_module_in_text_form_is_a_function")),
+    ("WatSpec", "pool", By("a_pool_has_the_slots_that_its_numbers_say")),
+    ("WatSpec", "isolation", By("an_instance_is_kept_where_that_is_wanted")),
+    ("WatSpec", "limits", By("limits_are_those_of_each_call")),
+    ("WatSpec", "preempt", By("a_module_in_text_form_is_a_function")),
+    ("WatSpec", "peers", By("nothing_is_started_that_is_not_listed")),
 ];
 
 /// Every setting of `.wippy.yaml` that is typed.
@@ -304,6 +320,7 @@ fn every_named_test_exists() {
         "fields/world",
         "files/escape",
         "files/functions",
+        "functions",
         "goldens",
         "limits",
         "mission",

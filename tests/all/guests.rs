@@ -28,7 +28,7 @@ const TESTED: &[(&str, &[&str])] = &[
         "flat",
         &["a_core_module_knows_who_it_is_and_starts_others", "messages_of_a_core_module_go_both_ways_in_every_format"],
     ),
-    ("funcs", &["a_call_of_a_function_is_answered_with_an_error"]),
+    ("funcs", &["a_guest_calls_a_function_and_has_its_answer"]),
     ("greet", &["the_smallest_component_greets"]),
     (
         "greeter",
@@ -518,18 +518,30 @@ fn an_older_and_a_newer_0_2_draw_from_the_same_source() {
 }
 
 #[test]
-fn a_call_of_a_function_is_answered_with_an_error() {
+fn a_guest_calls_a_function_and_has_its_answer() {
     let house = House::new(
         "- { name: text, kind: process.wasm, guest: funcs, method: text, imports: [funcs] }
          - { name: bytes, kind: process.wasm, guest: funcs, method: bytes, imports: ['wippy:runtime/funcs@0.1.0'] }
-         - { name: unlisted, kind: process.wasm, guest: funcs, method: text }",
+         - { name: unlisted, kind: process.wasm, guest: funcs, method: text }
+         - { name: greet, kind: function.wasm, guest: greet, method: greet }
+         - { name: sum, kind: function.wasm, guest: math, method: add }",
     );
-    let refused = |text: &str| Exit::Returned(Payload::Map([("err".to_owned(), text.into())].into_iter().collect()));
-    let unserved = "`app:sum` was not called: this version serves no functions; spawn a process instead";
-    assert_eq!(house.run("text", &["app:sum", "1 2"]), refused(unserved));
-    assert_eq!(house.run("bytes", &["app:sum", "[1, 2]"]), refused(unserved));
-    for target in ["sum", "", ":sum", "app:"] {
-        assert_eq!(house.run("text", &[target, ""]), refused(&format!("invalid function target: {target}")));
+    let result = |side: &str, value: &str| {
+        Exit::Returned(Payload::Map([(side.to_owned(), Payload::from(value))].into_iter().collect()))
+    };
+    assert_eq!(house.run("text", &["app:greet", "Ann"]), result("ok", "Hello, Ann!"));
+    let bytes = Payload::Bytes(b"Hello, Ann!".to_vec().into());
+    let answer = house.run("bytes", &["app:greet", "[65, 110, 110]"]);
+    assert_eq!(answer, Exit::Returned(Payload::Map([("ok".to_owned(), bytes)].into_iter().collect())));
+    let wrong = "`app:sum`: expected 2 arguments, found 1; the signature is `add: func(p0: s32, p1: s32) -> s32`";
+    assert_eq!(house.run("text", &["app:sum", "1 2"]), result("err", wrong));
+    let unknown = "pool not found: app:gret; did you mean `app:greet`?";
+    assert_eq!(house.run("text", &["app:gret", ""]), result("err", unknown));
+    for (target, cause) in
+        [("sum", "missing namespace"), ("", "empty target"), (":sum", "missing namespace"), ("app:", "missing name")]
+    {
+        let invalid = format!("invalid function target: {target} ({cause}, expected `namespace:name`)");
+        assert_eq!(house.run("text", &[target, ""]), result("err", &invalid));
     }
     let Exit::Failed(failure) = house.run("unlisted", &["app:sum", ""]) else { panic!("it is not listed") };
     let message = "the guest of `app:unlisted` called `call-string` of `wippy:runtime/funcs@0.1.0`, which the entry does \

@@ -16,6 +16,8 @@ mod ends;
 mod fields;
 /// Files of the mounts, what waits for them, and what is refused.
 mod files;
+/// Functions: their pools, their calls, and who waits for whom.
+mod functions;
 /// Every guest of the fixtures, each function of it.
 mod guests;
 /// Requests of guests.

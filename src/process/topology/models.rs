@@ -6,6 +6,7 @@ use super::super::cell::Beginning;
 use super::super::mailbox::{Mailbox, MailboxBounds};
 use super::*;
 use crate::limits::{Limits, Usage};
+use crate::process::CallChain;
 use crate::reactor::Clock;
 use crate::registry::EntryId;
 
@@ -17,7 +18,8 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 
 fn cell(number: u64, traps_links: bool) -> Arc<ProcessCell> {
     let id: EntryId = "app:p".parse().expect("an ID");
-    let beginning = Beginning { parent: None, traps_links, watchers: Vec::new(), subscribers: Arc::default() };
+    let (calls, watchers, subscribers) = (CallChain::default(), Vec::new(), Arc::default());
+    let beginning = Beginning { parent: None, calls, traps_links, watchers, subscribers };
     let mailbox = Mailbox::new(MailboxBounds::default(), true);
     let usage = Arc::new(Usage::new(Limits::default(), 0));
     Arc::new(ProcessCell::new(Pid::new(id.clone(), number), id, usage, Clock::manual(), mailbox, beginning))

@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use super::super::fields::Fields;
 use super::super::{EntryId, Value};
 use super::limits::LimitsSpec;
-use super::pool::Pool;
+use super::pool::{Isolation, Pool};
 
 /// Lua code.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct LuaSpec {
     pub imports: IndexMap<String, EntryId>,
     /// How many instances of a function there are.
     pub pool: Option<Pool>,
+    /// Whether the instances of a function serve one call or several.
+    pub isolation: Isolation,
     /// What it may use up.
     pub limits: LimitsSpec,
 }
@@ -48,8 +50,9 @@ impl LuaSpec {
         }
         let imports = imports(f);
         let pool = f.optional("pool", Pool::decode_fields);
+        let isolation = Isolation::decode(f);
         let limits = LimitsSpec::decode(f, "limits");
-        Some(Self { source: source?, method: method?, modules, imports, pool, limits })
+        Some(Self { source: source?, method: method?, modules, imports, pool, isolation, limits })
     }
 }
 

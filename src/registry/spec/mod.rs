@@ -21,7 +21,7 @@ pub use limits::{LimitsSpec, Preempt};
 pub use lua::LuaSpec;
 pub use modules::{Dependency, Parameter, Requirement, Target};
 pub use peers::{PeerRules, Reach};
-pub use pool::{Pool, PoolType};
+pub use pool::{Isolation, Pool, PoolType};
 pub use security::{Condition, ConditionOperator, Effect, FieldPath, Operand, PolicySpec, PolicyTest};
 pub use service::ProcessService;
 pub use wasm::{Mount, NetworkRules, Transport, WasiEnv, WasiSpec, WasmSpec, WatSpec};
@@ -65,9 +65,9 @@ pub enum Spec {
     LibraryLua(LuaSpec),
     /// `process.wasm`: a WebAssembly process.
     ProcessWasm(WasmSpec),
-    /// `function.wasm`: a WebAssembly function; not served yet.
+    /// `function.wasm`: a WebAssembly function.
     FunctionWasm(WasmSpec),
-    /// `function.wat`: a WebAssembly function in text form; not served yet.
+    /// `function.wat`: a WebAssembly function in text form.
     FunctionWat(WatSpec),
     /// `process.service`: a supervised process.
     ProcessService(ProcessService),

@@ -36,6 +36,29 @@ pub enum PoolType {
     Adaptive,
 }
 
+/// Whether the instances of a function serve one call or several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Isolation {
+    /// Each call has an instance of its own, which is gone with it.
+    #[default]
+    Fresh,
+    /// A slot of the pool keeps its instance for the next call, as long as each call ends with a value: what a guest leaves in
+    /// its memory is there again.
+    Reuse,
+}
+
+impl Isolation {
+    /// Only functions have it: in other kinds it is a field that nobody knows.
+    pub(super) fn decode(f: &mut Fields<'_, '_>) -> Self {
+        if !f.raw().kind.starts_with("function.") {
+            return Self::default();
+        }
+        let words = [("fresh", Self::Fresh), ("reuse", Self::Reuse)];
+        f.word("isolation", &words, "invalid isolation").unwrap_or_default()
+    }
+}
+
 impl Pool {
     pub(super) fn decode_fields(f: &mut Fields<'_, '_>) -> Self {
         let kinds = [

@@ -416,9 +416,31 @@ fn a_wat_function_is_typed() {
     let loaded = load_fields("function.wat", &["source: '(module)'", "method: f", "limits: {max_fuel: 5}"]);
     let Spec::FunctionWat(spec) = loaded.entry("app:x").spec() else { panic!() };
     assert_eq!((spec.source.as_str(), spec.limits.max_fuel), ("(module)", Some(5)));
-    assert_eq!(loaded.only().code, "not-served");
+    assert!(loaded.headings().is_empty(), "{:?}", loaded.headings());
     let loaded = load_fields("function.wat", &["method: f"]);
     assert!(loaded.headings().contains(&"error[missing-field]: source is required".to_owned()));
+}
+
+#[test]
+fn functions_say_whether_instances_are_kept() {
+    use super::super::Isolation;
+    let isolation = |line: &str| {
+        let loaded = load_fields("function.wat", &["source: '(module)'", "method: f", line]);
+        match loaded.entry("app:x").spec() {
+            Spec::FunctionWat(spec) => (spec.isolation, loaded.headings().len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(isolation("limits: {}"), (Isolation::Fresh, 0));
+    assert_eq!(isolation("isolation: fresh"), (Isolation::Fresh, 0));
+    assert_eq!(isolation("isolation: reuse"), (Isolation::Reuse, 0));
+    let loaded = load_fields("function.lua", &["source: return {}", "method: f", "isolation: reuse"]);
+    let Spec::FunctionLua(spec) = loaded.entry("app:x").spec() else { panic!() };
+    assert_eq!(spec.isolation, Isolation::Reuse);
+    let loaded = load_fields("function.wat", &["source: '(module)'", "method: f", "isolation: reused"]);
+    refused(loaded, "invalid-value", "reused", "invalid isolation");
+    let loaded = load_fields("process.lua", &["source: return {}", "method: f", "isolation: reuse"]);
+    assert_eq!(loaded.only().code, "unknown-field", "a process is one instance");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::super::hash::{Hash, ParseHashError};
 use super::super::{EntryId, Value};
 use super::limits::{LimitsSpec, Preempt};
 use super::peers::PeerRules;
-use super::pool::Pool;
+use super::pool::{Isolation, Pool};
 
 /// A WebAssembly binary and how it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub struct WasmSpec {
     pub wasi: WasiSpec,
     /// How many instances of a function there are; without effect for processes.
     pub pool: Option<Pool>,
+    /// Whether the instances of a function serve one call or several; without effect for processes.
+    pub isolation: Isolation,
     /// What it may use up.
     pub limits: LimitsSpec,
     /// How it is kept from holding its worker.
@@ -55,6 +57,8 @@ pub struct WatSpec {
     pub wasi: WasiSpec,
     /// How many instances there are.
     pub pool: Option<Pool>,
+    /// Whether the instances of a function serve one call or several; without effect for processes.
+    pub isolation: Isolation,
     /// What it may use up.
     pub limits: LimitsSpec,
     /// How it is kept from holding its worker.
@@ -138,6 +142,7 @@ impl WasmSpec {
             imports: common.imports,
             wasi: common.wasi,
             pool: common.pool,
+            isolation: common.isolation,
             limits: common.limits,
             preempt: common.preempt,
             peers: common.peers,
@@ -158,6 +163,7 @@ impl WatSpec {
             imports: common.imports,
             wasi: common.wasi,
             pool: common.pool,
+            isolation: common.isolation,
             limits: common.limits,
             preempt: common.preempt,
             peers: common.peers,
@@ -172,6 +178,7 @@ struct Common {
     imports: Vec<String>,
     wasi: WasiSpec,
     pool: Option<Pool>,
+    isolation: Isolation,
     limits: LimitsSpec,
     preempt: Preempt,
     peers: PeerRules,
@@ -186,6 +193,7 @@ impl Common {
             imports: imports(f),
             wasi: f.nested("wasi", WasiSpec::decode_fields),
             pool: f.optional("pool", Pool::decode_fields),
+            isolation: Isolation::decode(f),
             limits: LimitsSpec::decode(f, "limits"),
             preempt: Preempt::decode(f),
             peers: PeerRules::decode(f),

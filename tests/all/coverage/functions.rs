@@ -83,7 +83,7 @@ impl Definitions {
 
 /// The names of the functions that a source of ours links.
 fn linked_functions(source: &str) -> BTreeSet<String> {
-    source.split("func_wrap(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    source.split("func_wrap_async(\"").skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
 }
 
 /// The names of the functions that are linked under the module of the flat form.

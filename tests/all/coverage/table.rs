@@ -36,7 +36,7 @@ pub(super) const EXCUSED: &[Excused] = &[
     },
 ];
 
-const FUNCTIONS: &str = "guests::a_call_of_a_function_is_answered_with_an_error";
+const FUNCTIONS: &str = "guests::a_guest_calls_a_function_and_has_its_answer";
 const SURROUNDINGS: &str = "probe::a_guest_sees_the_surroundings_that_its_entry_declares";
 const SPLICED: &str = "probe::standard_streams_are_spliced_and_skipped";
 const TERMINALS: &str = "probe::terminals::a_component_is_told_which_streams_are_terminals";

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::flat::Current;
 use super::refusal::Refusal;
+use crate::function::{Call, WeakFunctions};
 use crate::limits::forget_waits;
 use crate::process::{Inbox, Message, Payload, Peers, Pid, Start};
 use crate::reactor::{Reactor, Sleep};
@@ -19,6 +20,7 @@ pub(in crate::wasm) struct Own {
     inbox: Inbox,
     peers: Peers,
     reactor: Arc<Reactor>,
+    functions: WeakFunctions,
     /// What a core module looks at; a component is given all of it at once.
     pub(super) current: Current,
 }
@@ -38,8 +40,19 @@ pub(super) struct Spawn {
 }
 
 impl Own {
-    pub(in crate::wasm) fn new(entry: EntryId, inbox: Inbox, peers: Peers, reactor: Arc<Reactor>) -> Self {
-        Self { entry, inbox, peers, reactor, current: Current::default() }
+    pub(in crate::wasm) fn new(
+        entry: EntryId,
+        inbox: Inbox,
+        peers: Peers,
+        reactor: Arc<Reactor>,
+        functions: WeakFunctions,
+    ) -> Self {
+        Self { entry, inbox, peers, reactor, functions, current: Current::default() }
+    }
+
+    /// Calls a function on behalf of the process: the call ends with what is returned.
+    pub(in crate::wasm::host) fn call(&self, target: &str, input: Payload) -> Call {
+        self.functions.call(&self.peers, target, vec![input])
     }
 
     pub(super) fn pid(&self) -> &Pid {

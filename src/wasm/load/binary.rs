@@ -1,0 +1,114 @@
+//! The binaries that entries name, read once each and verified.
+
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use sha2::{Digest as _, Sha256};
+
+use super::guest::{CodeSpec, GuestSpec};
+use super::{Sources, problem};
+use crate::registry::{Diagnostic, Entry, EntryId, Hash, Registry, Severity, Span, Spec};
+
+/// A binary as an entry names it: its bytes are only kept when they are the ones the entry wants.
+pub(super) enum Binary {
+    Verified {
+        hash: Hash,
+        bytes: Arc<[u8]>,
+    },
+    Refused(Diagnostic),
+    /// The registry has told why already.
+    NoVolume,
+}
+
+/// A file as it was found.
+type Found = Option<Result<(Hash, Arc<[u8]>), crate::volume::VolumeError>>;
+
+fn hash_of(bytes: &[u8]) -> Hash {
+    Hash::from_sha256(Sha256::digest(bytes).into())
+}
+
+/// Reads each distinct file once, and each text.
+pub(super) fn read_all(guests: &[(&Entry, GuestSpec<'_>)], sources: &Sources<'_>) -> Vec<Binary> {
+    let mut places: HashMap<(&EntryId, &str), usize> = HashMap::new();
+    let mut distinct = Vec::new();
+    for (_, spec) in guests {
+        if let CodeSpec::File { fs, path, .. } = spec.code {
+            places.entry((fs, path)).or_insert_with(|| {
+                distinct.push((fs, path));
+                distinct.len() - 1
+            });
+        }
+    }
+    let files: Vec<Found> = distinct
+        .par_iter()
+        .map(|(fs, path)| {
+            let volume = sources.volumes.get(fs)?;
+            Some(volume.read(path).map(|bytes| (hash_of(&bytes), Arc::from(bytes))))
+        })
+        .collect();
+    guests
+        .par_iter()
+        .map(|(entry, spec)| match spec.code {
+            CodeSpec::Text(text) => of_text(entry, text),
+            CodeSpec::File { fs, path, hash } => of_file(entry, (fs, path, hash), &files[places[&(fs, path)]], sources),
+        })
+        .collect()
+}
+
+fn of_file(entry: &Entry, (fs, path, wanted): (&EntryId, &str, &Hash), found: &Found, sources: &Sources<'_>) -> Binary {
+    match found {
+        None if made_later(sources.registry, fs) => {
+            let message = format!("no file `{path}` in `{fs}`, whose directory does not exist");
+            Binary::Refused(problem(entry, "unreadable-binary", "path", message))
+        }
+        None => Binary::NoVolume,
+        Some(Err(error)) => {
+            let refused = problem(entry, "unreadable-binary", "path", error.to_string());
+            Binary::Refused(error.source().into_iter().fold(refused, |told, cause| told.note(cause.to_string())))
+        }
+        Some(Ok((found, bytes))) if found == wanted => Binary::Verified { hash: *found, bytes: Arc::clone(bytes) },
+        Some(Ok((found, _))) => Binary::Refused(
+            problem(entry, "hash-mismatch", "hash", format!("the binary `{path}` is not the one that was meant"))
+                .expected(format!("{wanted} (as written)"))
+                .note(format!("found {found} (the file)"))
+                .help(format!("if the file is right, write `hash: {found}`, the line that `wippy hash FILE` prints")),
+        ),
+    }
+}
+
+/// The binary of a module in text form; there is no hash to hold it against.
+fn of_text(entry: &Entry, text: &str) -> Binary {
+    match wat::parse_str(text) {
+        // The layer of its preamble is that of a component.
+        Ok(bytes) if bytes.get(6) == Some(&1) => Binary::Refused(
+            problem(entry, "invalid-binary", "source", "the text is a component".to_owned())
+                .expected("a core module: `(module ...)`")
+                .help("compile it, and name the binary in a `function.wasm`"),
+        ),
+        Ok(bytes) => Binary::Verified { hash: hash_of(&bytes), bytes: Arc::from(bytes) },
+        Err(error) => {
+            let told = error.to_string();
+            let message = format!("the text is no WebAssembly: {}", told.lines().next().unwrap_or(&told));
+            Binary::Refused(match place_of(&told) {
+                Some(part) => {
+                    entry.problem_in_text(Severity::Error, "invalid-binary", &["source"], text, part, message)
+                }
+                None => problem(entry, "invalid-binary", "source", message),
+            })
+        }
+    }
+}
+
+/// The place that the parser of texts names in the second line of an error: `--> <anon>:LINE:COLUMN`.
+fn place_of(told: &str) -> Option<Span> {
+    let (_, place) = told.lines().nth(1)?.split_once("<anon>:")?;
+    let (line, column) = place.trim().split_once(':')?;
+    Some(Span { line: line.parse().ok()?, column: column.parse().ok()?, len: 0 })
+}
+
+/// Whether the directory of a volume that is not there would be made by a run.
+fn made_later(registry: &Registry, volume: &EntryId) -> bool {
+    matches!(registry.get(volume).map(Entry::spec), Some(Spec::FsDirectory(directory)) if directory.auto_init)
+}

@@ -1,0 +1,94 @@
+//! What an entry says of its guest, whatever its kind.
+
+use crate::registry::{
+    Entry, EntryId, Hash, Isolation, LimitsSpec, PeerRules, Pool, Preempt, Spec, WasiSpec, WasmSpec, WatSpec,
+};
+
+/// A `process.wasm`, a `function.wasm` or a `function.wat`.
+pub(super) struct GuestSpec<'r> {
+    pub(super) code: CodeSpec<'r>,
+    pub(super) method: &'r str,
+    pub(super) wit: Option<&'r str>,
+    pub(super) imports: &'r [String],
+    pub(super) wasi: &'r WasiSpec,
+    pub(super) limits: &'r LimitsSpec,
+    pub(super) preempt: Preempt,
+    pub(super) peers: &'r PeerRules,
+    /// What there is besides, when it is a function.
+    pub(super) function: Option<FunctionSpec<'r>>,
+}
+
+/// Where its code is.
+#[derive(Clone, Copy)]
+pub(super) enum CodeSpec<'r> {
+    /// In a file.
+    File { fs: &'r EntryId, path: &'r str, hash: &'r Hash },
+    /// In the entry, as text.
+    Text(&'r str),
+}
+
+/// How a function is called.
+#[derive(Clone, Copy)]
+pub(super) struct FunctionSpec<'r> {
+    pub(super) pool: Option<&'r Pool>,
+    pub(super) isolation: Isolation,
+}
+
+impl<'r> GuestSpec<'r> {
+    /// That of an entry; none for other kinds.
+    pub(super) fn of(entry: &'r Entry) -> Option<Self> {
+        match entry.spec() {
+            Spec::ProcessWasm(spec) => Some(Self::of_file(spec, false)),
+            Spec::FunctionWasm(spec) => Some(Self::of_file(spec, true)),
+            Spec::FunctionWat(spec) => Some(Self::of_text(spec)),
+            _ => None,
+        }
+    }
+
+    fn of_file(spec: &'r WasmSpec, is_function: bool) -> Self {
+        let function = FunctionSpec { pool: spec.pool.as_ref(), isolation: spec.isolation };
+        Self {
+            code: CodeSpec::File { fs: &spec.fs, path: &spec.path, hash: &spec.hash },
+            method: &spec.method,
+            wit: spec.wit.as_deref(),
+            imports: &spec.imports,
+            wasi: &spec.wasi,
+            limits: &spec.limits,
+            preempt: spec.preempt,
+            peers: &spec.peers,
+            function: is_function.then_some(function),
+        }
+    }
+
+    fn of_text(spec: &'r WatSpec) -> Self {
+        Self {
+            code: CodeSpec::Text(&spec.source),
+            method: &spec.method,
+            wit: spec.wit.as_deref(),
+            imports: &spec.imports,
+            wasi: &spec.wasi,
+            limits: &spec.limits,
+            preempt: spec.preempt,
+            peers: &spec.peers,
+            function: Some(FunctionSpec { pool: spec.pool.as_ref(), isolation: spec.isolation }),
+        }
+    }
+}
+
+impl CodeSpec<'_> {
+    /// What it is called in a message.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::File { path, .. } => path,
+            Self::Text(_) => "source",
+        }
+    }
+
+    /// The field of the entry that has it.
+    pub(super) fn field(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "path",
+            Self::Text(_) => "source",
+        }
+    }
+}
