@@ -120,6 +120,12 @@ impl From<ErrorObject> for Refusal {
     }
 }
 
+impl From<Box<ErrorObject>> for Refusal {
+    fn from(error: Box<ErrorObject>) -> Self {
+        Self::Error(error)
+    }
+}
+
 impl From<SignalError> for Refusal {
     fn from(error: SignalError) -> Self {
         Self::Error(Box::new(error.into()))

@@ -39,6 +39,7 @@ impl Engine {
     /// Loads every `process.lua` and checks every `library.lua` and `function.lua`. An entry with a problem is left out, and
     /// the problem told.
     pub(crate) fn load(&self, registry: &Registry) -> (Programs, Diagnostics) {
+        modules::prepare_time();
         let mut loading = Loading { registry, parsed: HashMap::new(), problems: Vec::new() };
         let mut programs = Programs::new();
         for entry in registry {

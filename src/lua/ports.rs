@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use mlua::{IntoLuaMulti, Lua, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, Table, UserData, UserDataMethods, Value};
 use parking_lot::Mutex;
 
 use super::error::{self, ErrorObject};
+use super::modules::PayloadObject;
 use super::own::Own;
 use super::value;
 use crate::process::{Event, Exit, Message, Payload, Pid, Topic};
@@ -142,7 +143,8 @@ impl UserData for MessageObject {
             lua.create_string(message.0.from.as_ref().map(Pid::to_string).unwrap_or_default())
         });
         methods.add_method("payload", |lua, message, ()| {
-            let object = |payload: &Payload| lua.create_userdata(PayloadObject(payload.clone())).map(Value::UserData);
+            let object =
+                |payload: &Payload| lua.create_userdata(PayloadObject::Value(payload.clone())).map(Value::UserData);
             match &message.0.payloads[..] {
                 [] => Ok(Value::Nil),
                 [payload] => object(payload),
@@ -151,18 +153,6 @@ impl UserData for MessageObject {
                     lua.create_sequence_from(items).map(Value::Table)
                 }
             }
-        });
-    }
-}
-
-/// A payload as scripts have it.
-pub(super) struct PayloadObject(pub(super) Payload);
-
-impl UserData for PayloadObject {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("data", |lua, payload, ()| match value::to_lua(lua, &payload.0) {
-            Ok(value) => value.into_lua_multi(lua),
-            Err(problem) => (Value::Nil, error::to_lua(lua, problem.into())?).into_lua_multi(lua),
         });
     }
 }

@@ -7,9 +7,10 @@
 use std::fmt::{self, Write as _};
 
 use indexmap::IndexMap;
-use mlua::{Lua, Table, Value};
+use mlua::{AnyUserData, Lua, Table, Value};
 
 use super::error::ErrorObject;
+use super::modules::{Moment, PayloadObject, Span, text_of_time};
 use crate::process::{MAILBOX_BYTES, Payload};
 
 /// How many values a table may hold that becomes a payload. Nothing preempts a conversion, and this many took 60 ms on a
@@ -109,16 +110,29 @@ fn convert(value: &Value, depth: usize, budget: &mut Budget) -> Result<Payload, 
                 )));
             }
         },
-        Value::UserData(object) => match object.borrow::<ErrorObject>() {
-            Ok(error) => error_to_payload(&error),
-            Err(_) => return Err(ValueError::new("an object of the runtime can't be passed on")),
-        },
+        Value::UserData(object) => {
+            object_to_payload(object).ok_or_else(|| ValueError::new("an object of the runtime can't be passed on"))?
+        }
         other => return Err(ValueError::new(format_args!("a {} can't be passed on", other.type_name()))),
     })
 }
 
+/// Of a time its seconds since 1970 are passed on, of a duration its nanoseconds, of a payload what it holds.
+fn object_to_payload(object: &AnyUserData) -> Option<Payload> {
+    if let Ok(error) = object.borrow::<ErrorObject>() {
+        return Some(error_to_payload(&error));
+    }
+    if let Ok(payload) = object.borrow::<PayloadObject>() {
+        return payload.value().ok();
+    }
+    if let Ok(time) = object.borrow::<Moment>() {
+        return Some(time.unix().into());
+    }
+    object.borrow::<Span>().ok().map(|span| span.nanoseconds().into())
+}
+
 /// What is left of an error beyond its process.
-fn error_to_payload(error: &ErrorObject) -> Payload {
+pub(super) fn error_to_payload(error: &ErrorObject) -> Payload {
     let mut fields = IndexMap::from([
         ("kind".to_owned(), Payload::from(error.kind.name())),
         ("message".to_owned(), Payload::from(error.message.as_str())),
@@ -240,7 +254,7 @@ pub(super) fn text_of(value: &Value) -> String {
         Value::String(text) => text.to_string_lossy(),
         Value::UserData(object) => match object.borrow::<ErrorObject>() {
             Ok(error) => error.message.clone(),
-            Err(_) => format!("userdata: {:?}", value.to_pointer()),
+            Err(_) => text_of_time(object).unwrap_or_else(|| format!("userdata: {:?}", value.to_pointer())),
         },
         Value::Error(error) => error.to_string(),
         Value::Table(table) => {

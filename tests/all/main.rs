@@ -34,6 +34,9 @@ mod lives;
 /// Scripts as processes.
 #[cfg(feature = "lua")]
 mod lua;
+/// The modules of scripts, each called from a script.
+#[cfg(feature = "lua")]
+mod lua_modules;
 /// The YAML of the mission as one application.
 mod mission;
 /// Code without checks.

@@ -10,6 +10,8 @@
 mod channel;
 mod errors;
 mod io;
+mod json;
+mod payload;
 mod process;
 mod security;
 mod time;
@@ -19,6 +21,8 @@ use std::collections::HashMap;
 use mlua::{Function, Lua, Table, Value};
 
 use super::vm::Builder;
+pub(super) use payload::PayloadObject;
+pub(super) use time::{Moment, Span, prepare as prepare_time, text_of as text_of_time};
 
 /// Makes the table of a module.
 type Install = fn(&Builder<'_>) -> mlua::Result<Table>;
@@ -31,17 +35,19 @@ struct Module {
     is_global: bool,
 }
 
-const MODULES: [Module; 6] = [
+const MODULES: &[Module] = &[
     Module { name: "channel", install: channel::install, is_global: true },
     Module { name: "errors", install: errors::install, is_global: true },
     Module { name: "io", install: io::install, is_global: false },
+    Module { name: "json", install: json::install, is_global: false },
+    Module { name: "payload", install: payload::install, is_global: true },
     Module { name: "process", install: process::install, is_global: true },
     Module { name: "security", install: security::install, is_global: false },
     Module { name: "time", install: time::install, is_global: false },
 ];
 
 /// The modules that Wippy has besides: for databases, networks, other formats.
-const FOREIGN: [&str; 36] = [
+const FOREIGN: &[&str] = &[
     "archive",
     "base64",
     "btea",
