@@ -179,17 +179,23 @@ impl Driver {
     }
 
     fn run(&mut self) -> mlua::Result<Turn> {
+        // The mailbox is looked at when the process was woken, before it waits, and at each tick.
+        let mut is_looked_for = true;
         loop {
             if !self.is_exclusive {
                 self.poll_woken()?;
-                if self.own().ports.is_watched() && self.pump()? == 0 {
-                    self.own().ports.unwatch();
+                if (is_looked_for || self.ready.is_empty()) && self.own().ports.is_watched() {
+                    if self.pump()? == 0 {
+                        self.own().ports.unwatch();
+                    }
+                    is_looked_for = false;
                 }
             }
             match self.own().meter.look() {
                 Look::End => return Ok(Turn::Ending),
                 Look::Preempt => return Ok(Turn::Waits(Progress::Preempted)),
-                Look::GoOn | Look::Rotate => {}
+                Look::Rotate => is_looked_for = true,
+                Look::GoOn => {}
             }
             let Some((thread, values)) = self.ready.pop_front() else { return Ok(self.wait()) };
             self.is_exclusive = false;
@@ -277,7 +283,7 @@ impl Driver {
             call::RESUME => {
                 let target = values.pop_front();
                 let refusal = match &target {
-                    Some(Value::Thread(target)) => own.coroutines.lock().refuse_resume(target),
+                    Some(Value::Thread(target)) => own.coroutines.lock().refuse_resume(target, own.allowed()),
                     _ => Some("cannot resume what is no coroutine"),
                 };
                 match (target, refusal) {
@@ -445,8 +451,11 @@ impl Driver {
 
 impl Coroutines {
     /// Why a coroutine can't be resumed by another one now; none when it can.
-    fn refuse_resume(&self, target: &Thread) -> Option<&'static str> {
+    fn refuse_resume(&self, target: &Thread, allowed: u64) -> Option<&'static str> {
         match target.status() {
+            _ if self.resumed_by.len() as u64 >= allowed => {
+                Some("too many coroutines wait for each other: `max_handles`")
+            }
             ThreadStatus::Finished | ThreadStatus::Error => Some("cannot resume dead coroutine"),
             _ if self.is_active(target) => Some("cannot resume non-suspended coroutine"),
             ThreadStatus::Resumable => None,

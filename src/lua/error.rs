@@ -4,6 +4,7 @@ use std::fmt;
 
 use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
+use super::own::{self, Held};
 use super::value;
 use crate::limits::LimitExceeded;
 use crate::process::{Exit, FailureKind, Payload, SignalError, SpawnError};
@@ -74,9 +75,16 @@ pub(super) struct ErrorObject {
     pub(super) details: Payload,
     /// Where it was made, innermost first.
     pub(super) stack: String,
+    /// For what it holds, once it is in a VM.
+    pub(super) charge: Held,
 }
 
 impl ErrorObject {
+    /// What it takes outside of a VM, in bytes.
+    pub(super) fn size(&self) -> usize {
+        self.message.len() + self.stack.len() + self.details.size()
+    }
+
     /// An error of this kind with this text.
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), ..Self::default() }
@@ -182,7 +190,8 @@ pub(super) fn text_of(error: &Value) -> String {
 }
 
 /// An error object for a script.
-pub(super) fn to_lua(lua: &Lua, error: ErrorObject) -> mlua::Result<Value> {
+pub(super) fn to_lua(lua: &Lua, mut error: ErrorObject) -> mlua::Result<Value> {
+    error.charge = own::hold(lua, error.size())?;
     Ok(Value::UserData(lua.create_userdata(error)?))
 }
 

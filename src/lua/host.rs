@@ -56,7 +56,7 @@ pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<(
                 state.order(Order::Start(thread, arguments));
                 Reply::none()
             } else {
-                let allowed = state.usage.limits().max_handles.unwrap_or(u64::MAX);
+                let allowed = state.allowed();
                 Err(Refusal::raise(format!(
                     "a process may have {allowed} coroutines and waits at once: `max_handles` under `limits:` of its entry"
                 )))

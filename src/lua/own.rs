@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 
-use mlua::Thread;
+use mlua::{Lua, Thread};
 use parking_lot::Mutex;
 
 use super::call::{Answer, Reply, Waiting};
@@ -12,7 +12,7 @@ use super::drive::Coroutines;
 use super::meter::Meter;
 use super::ports::Ports;
 use super::terminal::Streams;
-use crate::limits::{LimitExceeded, Usage, WaitReason};
+use crate::limits::{Charge, LimitExceeded, Usage, WaitReason};
 use crate::process::{Birth, Exit, Inbox, Peers, Pid, Stdio, Tasks};
 use crate::reactor::Reactor;
 use crate::registry::EntryId;
@@ -45,6 +45,32 @@ pub(super) struct Own {
     charged: Mutex<u64>,
     /// The stack of the last error that nobody caught.
     pub(super) trace: Mutex<Option<String>>,
+}
+
+/// A charge for what an object holds outside of its VM. Copies of the object are made to leave it, and hold none; two are
+/// equal whatever they hold.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    _charge: Option<Charge>,
+}
+
+impl Clone for Held {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// Charges the process of this VM with what an object of it holds outside of it, see [`Own::hold`].
+pub(super) fn hold(lua: &Lua, bytes: usize) -> mlua::Result<Held> {
+    // Taken out of the cell: the collector may drop objects, and what they do is not known here.
+    let own = lua.app_data_ref::<Arc<Own>>().map(|own| Arc::clone(&own));
+    Ok(Held { _charge: own.map(|own| own.hold(lua, bytes)).transpose()? })
 }
 
 /// Something that the driver does.
@@ -144,8 +170,24 @@ impl Own {
 
     /// Whether it may have another coroutine or task: `max_handles` bounds them.
     pub(super) fn has_room(&self) -> bool {
-        let allowed = self.usage.limits().max_handles.unwrap_or(u64::MAX);
         let waiting = self.orders.lock().len();
-        ((self.held.load(Ordering::Relaxed) + waiting) as u64) < allowed
+        ((self.held.load(Ordering::Relaxed) + waiting) as u64) < self.allowed()
+    }
+
+    /// How many coroutines and tasks it may have.
+    pub(super) fn allowed(&self) -> u64 {
+        self.usage.limits().max_handles.unwrap_or(u64::MAX)
+    }
+
+    /// Charges the process with what an object of its VM holds outside of it: Lua's collector and its limit do not see that.
+    /// At the limit what nobody holds any more is collected first.
+    pub(super) fn hold(self: &Arc<Self>, lua: &Lua, bytes: usize) -> mlua::Result<Charge> {
+        if let Ok(charge) = self.usage.charge(bytes) {
+            return Ok(charge);
+        }
+        lua.gc_collect()?;
+        // What the VM gave back is not charged any more.
+        let _ = self.account(lua.used_memory());
+        self.usage.charge(bytes).map_err(|_| mlua::Error::MemoryError("not enough memory".to_owned()))
     }
 }

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::error::{self, ErrorObject};
 use super::modules::PayloadObject;
-use super::own::Own;
+use super::own::{self, Held, Own};
 use super::value;
 use crate::process::{Event, Exit, Message, Payload, Pid, Topic};
 
@@ -91,7 +91,10 @@ impl Ports {
             (own.inbox.poll_message_where(&mut context, wanted), whole)
         };
         match message {
-            Poll::Ready(message) if whole => Ok(Some(Value::UserData(lua.create_userdata(MessageObject(message))?))),
+            Poll::Ready(message) if whole => {
+                let held = own::hold(lua, message.size())?;
+                Ok(Some(Value::UserData(lua.create_userdata(MessageObject(message, held))?)))
+            }
             Poll::Ready(message) => said(lua, &message.payloads).map(Some),
             Poll::Pending => Ok(None),
         }
@@ -134,7 +137,7 @@ fn said(lua: &Lua, payloads: &[Payload]) -> mlua::Result<Value> {
 }
 
 /// A message as scripts have it.
-struct MessageObject(Message);
+struct MessageObject(Message, #[expect(dead_code, reason = "held for its drop")] Held);
 
 impl UserData for MessageObject {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
@@ -143,8 +146,7 @@ impl UserData for MessageObject {
             lua.create_string(message.0.from.as_ref().map(Pid::to_string).unwrap_or_default())
         });
         methods.add_method("payload", |lua, message, ()| {
-            let object =
-                |payload: &Payload| lua.create_userdata(PayloadObject::Value(payload.clone())).map(Value::UserData);
+            let object = |payload: &Payload| PayloadObject::to_lua(lua, payload.clone());
             match &message.0.payloads[..] {
                 [] => Ok(Value::Nil),
                 [payload] => object(payload),

@@ -43,17 +43,17 @@ pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<(
     // A search that goes on from match to match, for loops in Lua.
     host.raw_set(
         "search",
-        lua.create_function(|lua, (subject, pattern, is_gsub): (LuaString, LuaString, bool)| {
+        lua.create_function(|lua, (pattern, is_gsub): (LuaString, bool)| {
             let search = Search::new(0, &pattern.as_bytes(), is_gsub);
             let wanted = if is_gsub { Wanted::Both } else { Wanted::Captures };
-            lua.create_userdata(Searcher { search: Some(search), subject, pattern, wanted })
+            lua.create_userdata(Searcher { search: Some(search), wanted })
         })?,
     )?;
     let state = Arc::clone(own);
     host.raw_set(
         "search_next",
-        lua.create_function(move |lua, searcher: AnyUserData| {
-            let answer = next(lua, &state, &searcher);
+        lua.create_function(move |lua, (searcher, subject, pattern): (AnyUserData, LuaString, LuaString)| {
+            let answer = next(lua, &state, searcher, subject, pattern);
             encode(lua, &state, answer)
         })?,
     )?;
@@ -86,24 +86,20 @@ impl From<PatternError> for Refusal {
     }
 }
 
-/// A search that is kept between calls.
+/// A search that is kept between calls. The texts are kept by the loop in Lua: handles of the host are few.
 struct Searcher {
     search: Option<Search>,
-    subject: LuaString,
-    pattern: LuaString,
     wanted: Wanted,
 }
 
 impl UserData for Searcher {}
 
-fn next(lua: &Lua, own: &Own, searcher: &AnyUserData) -> Answer {
-    let work = {
+fn next(lua: &Lua, own: &Own, searcher: AnyUserData, subject: LuaString, pattern: LuaString) -> Answer {
+    let (search, wanted) = {
         let mut kept = searcher.borrow_mut::<Searcher>()?;
-        let search = kept.search.take();
-        let (subject, pattern) = (kept.subject.clone(), kept.pattern.clone());
-        Finding { search, subject, pattern, wanted: kept.wanted, searcher: Some(searcher.clone()) }
+        (kept.search.take(), kept.wanted)
     };
-    Reply::work(lua, own, work)
+    Reply::work(lua, own, Finding { search, subject, pattern, wanted, searcher: Some(searcher) })
 }
 
 /// The way to the next match.

@@ -77,6 +77,7 @@ impl Vm {
         if let Some(bytes) = own.usage.limits().max_memory {
             lua.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX).max(1))?;
         }
+        lua.set_app_data(Arc::clone(&own));
         let globals = lua.globals();
         let host = lua.create_table()?;
         host::install(&lua, &own, &host)?;

@@ -79,7 +79,7 @@ fn described(args: &mut Args) -> Result<ErrorObject, Refusal> {
     };
     let details = value::to_payload(&parts.raw_get("details")?)
         .map_err(|problem| args.bad(format_args!("`details`: {problem}")))?;
-    Ok(ErrorObject { kind, message, retryable: parts.raw_get("retryable")?, details, stack: String::new() })
+    Ok(ErrorObject { kind, message, retryable: parts.raw_get("retryable")?, details, ..ErrorObject::default() })
 }
 
 /// What is known of anything that was raised or returned as an error.

@@ -5,6 +5,7 @@ use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Table, UserData, UserDataMe
 use super::json;
 use crate::lua::call::Reply;
 use crate::lua::error::{self, ErrorObject, Kind};
+use crate::lua::own::{self, Held};
 use crate::lua::value;
 use crate::lua::vm::Builder;
 use crate::process::Payload;
@@ -29,7 +30,13 @@ const LUA: &str = "lua/any";
 const ERROR: &str = "golang/error";
 
 /// A payload as scripts have it.
-pub(in crate::lua) enum PayloadObject {
+pub(in crate::lua) struct PayloadObject {
+    content: Content,
+    #[expect(dead_code, reason = "held for its drop")]
+    held: Held,
+}
+
+enum Content {
     Value(Payload),
     Error(ErrorObject),
     /// A text in one of the formats for that.
@@ -54,18 +61,43 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
                 _ => None,
             };
             let object = match error {
-                Some(error) => PayloadObject::Error(error),
-                None => PayloadObject::Value(value::to_payload(&value)?),
+                Some(error) => Content::Error(error),
+                None => Content::Value(value::to_payload(&value)?),
             };
-            Reply::values(lua, lua.create_userdata(object)?)
+            Reply::values(lua, PayloadObject::of(lua, object)?)
         })?,
     )?;
     Ok(fields)
 }
 
 impl PayloadObject {
+    /// An object for a script.
+    pub(in crate::lua) fn to_lua(lua: &Lua, payload: Payload) -> mlua::Result<Value> {
+        Self::of(lua, Content::Value(payload))
+    }
+
+    fn of(lua: &Lua, content: Content) -> mlua::Result<Value> {
+        let held = own::hold(lua, content.size())?;
+        lua.create_userdata(Self { content, held }).map(Value::UserData)
+    }
+
     /// What it holds, read from its format.
     pub(in crate::lua) fn value(&self) -> Result<Payload, Box<ErrorObject>> {
+        self.content.value()
+    }
+}
+
+impl Content {
+    /// What it takes outside of the VM, in bytes.
+    fn size(&self) -> usize {
+        match self {
+            Self::Value(payload) => payload.size(),
+            Self::Error(error) => error.size(),
+            Self::Text(_, bytes) => bytes.len(),
+        }
+    }
+
+    fn value(&self) -> Result<Payload, Box<ErrorObject>> {
         let unread = |error: &dyn std::fmt::Display| Box::new(ErrorObject::new(Kind::Internal, error.to_string()));
         match self {
             Self::Value(value) => Ok(value.clone()),
@@ -138,12 +170,12 @@ fn answer(lua: &Lua, result: Result<Value, Box<ErrorObject>>) -> mlua::Result<Mu
 
 impl UserData for PayloadObject {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("data", |lua, payload, ()| payload.data(lua));
-        methods.add_method("unmarshal", |lua, payload, ()| payload.data(lua));
-        methods.add_method("get_format", |_, payload, ()| Ok(payload.format()));
+        methods.add_method("data", |lua, payload, ()| payload.content.data(lua));
+        methods.add_method("unmarshal", |lua, payload, ()| payload.content.data(lua));
+        methods.add_method("get_format", |_, payload, ()| Ok(payload.content.format()));
         methods.add_method("transcode", |lua, payload, format: LuaString| {
-            let made = payload.transcode(&format.to_string_lossy());
-            let object = made.map(|payload| lua.create_userdata(payload).map(Value::UserData));
+            let made = payload.content.transcode(&format.to_string_lossy());
+            let object = made.map(|content| PayloadObject::of(lua, content));
             match object {
                 Ok(object) => answer(lua, Ok(object?)),
                 Err(error) => answer(lua, Err(error)),

@@ -58,8 +58,8 @@ end
 
 function fields.gmatch(subject, pattern)
   subject, pattern = text(subject, 1, "gmatch"), text(pattern, 2, "gmatch")
-  local search = host.search(subject, pattern, false)
-  return function() return settle(host.search_next(search)) end
+  local search = host.search(pattern, false)
+  return function() return settle(host.search_next(search, subject, pattern)) end
 end
 
 -- What a function or a table says instead of a match.
@@ -92,11 +92,11 @@ function fields.gsub(subject, pattern, replacement, most)
     local got = replacement == nil and "no value" or kind
     error("bad argument #3 to 'gsub' (string/function/table expected, got " .. got .. ")", 2)
   end
-  local search = host.search(subject, pattern, true)
+  local search = host.search(pattern, true)
   local pieces, done, count = {}, 0, 0
   while most == nil or count < most do
     local to = replaced(
-      pieces, search, replacement, kind == "table", subject, done, settle(host.search_next(search))
+      pieces, search, replacement, kind == "table", subject, done, settle(host.search_next(search, subject, pattern))
     )
     if to == nil then break end
     done, count = to, count + 1

@@ -24,6 +24,15 @@ fn end(process: &ProcessHandle) -> Exit {
     process.wait_timeout(PATIENCE).unwrap_or_else(|| panic!("{} has not ended", process.pid()))
 }
 
+/// Waits until it is so.
+fn until(mut is_so: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "it never was");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// What computes for ever.
 const ENDLESS: [&str; 16] = [
     "spin",
@@ -70,7 +79,7 @@ fn a_limit_of_time_ends_what_computes_for_ever() {
 #[test]
 fn a_limit_of_memory_ends_what_grows_for_ever() {
     let runtime = runtime();
-    for deed in ["text", "growing_text", "list", "replaced_text"] {
+    for deed in ["text", "growing_text", "list", "replaced_text", "objects"] {
         let unruly = start(&runtime, "app:small", deed.into(), LimitsSpec::default());
         let neighbour = start(&runtime, "app:neighbour", 5.into(), LimitsSpec::default());
         let exit = end(&unruly);
@@ -79,6 +88,24 @@ fn a_limit_of_memory_ends_what_grows_for_ever() {
         assert_eq!(unruly.usage().memory(), 0, "{deed}");
         assert!(unruly.usage().memory_peak() <= 64 << 20, "{deed}");
     }
+}
+
+#[test]
+fn what_is_dropped_does_not_count() {
+    let runtime = runtime();
+    let exit = end(&start(&runtime, "app:small", "dropped_objects".into(), LimitsSpec::default()));
+    assert_eq!(exit, Exit::Returned("fine".into()));
+}
+
+#[test]
+fn a_large_vm_is_dropped_after_a_forced_end() {
+    let runtime = runtime();
+    let keeper = start(&runtime, "app:small", "keep".into(), LimitsSpec::default());
+    until(|| keeper.usage().waits().to_string() == "timer");
+    assert!(keeper.usage().memory() > 8 << 20, "{}", keeper.usage().memory());
+    keeper.terminate();
+    assert_eq!(end(&keeper), Exit::Terminated);
+    until(|| keeper.usage().memory() == 0);
 }
 
 #[test]
