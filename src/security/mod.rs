@@ -26,6 +26,8 @@ mod expression;
 mod policies;
 mod policy;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod value;
 

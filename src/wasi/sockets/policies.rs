@@ -10,24 +10,13 @@ use wasmtime_wasi::p2::bindings::sockets::udp::HostUdpSocket;
 use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::Host as _;
 
 use super::*;
-use crate::registry::{Effect, EntryId, PolicySpec, PolicyTest};
-use crate::security::{Actor, Policies, Scope, SecurityContext};
+use crate::security::testing::may_only;
 use crate::wasi::config::WasiConfig;
 use crate::wasi::testing::{block_on, manual_reactor};
 
 /// A guest that may do one thing with these addresses.
 fn guest(action: &str, resource: &str) -> WasiState {
-    let spec = PolicySpec {
-        actions: vec![action.to_owned()],
-        resources: vec![resource.to_owned()],
-        effect: Effect::Allow,
-        test: PolicyTest::Conditions(Vec::new()),
-        groups: Vec::new(),
-    };
-    let id: EntryId = "app:p".parse().unwrap();
-    let (policies, _) = Policies::of([(id.clone(), &spec)]);
-    let scope = Scope::new(policies.get(&id).cloned());
-    let security = SecurityContext::new(Some(Actor::new("ann")), Some(scope), false);
+    let security = may_only(action, resource);
     WasiState::new(WasiConfig { security, ..WasiConfig::default() }, manual_reactor().1)
 }
 
