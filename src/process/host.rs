@@ -216,6 +216,7 @@ impl Host {
         let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
         let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
         program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
+        start.check_context()?;
         self.check_open()?;
         let bond = Bond::of(&start, manager)
             .map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error: error.into() })?;
@@ -259,6 +260,8 @@ impl Host {
             HostKind::Process => Stdio::Log,
         });
         let inherited = start.starter.as_ref().map(Peers::security);
+        let context = start.starter.as_ref().map(Peers::context).cloned().unwrap_or_default();
+        let context = context.with(std::mem::take(&mut start.context));
         let security = manager.policies().context(inherited, start.actor.take(), start.scope.take(), &self.id);
         let birth = Birth {
             pid,
@@ -269,7 +272,7 @@ impl Host {
             reactor: Arc::clone(reactor),
             ceiling: self.ceiling.clone(),
             inbox: Inbox::new(Arc::clone(&cell)),
-            peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules(), security),
+            peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules(), security, context),
             tasks: Tasks::new(scheduler.clone()),
             kept: kept.map(|(instance, _)| instance),
             keeps: start.keep.is_some(),

@@ -55,6 +55,8 @@ pub struct Start {
     pub actor: Option<Actor>,
     /// The policies it acts by; found in the same way.
     pub scope: Option<Scope>,
+    /// What it and everybody that it starts can look up, beside what its starter could.
+    pub context: IndexMap<String, Payload>,
     /// Whether somebody waits for what it returns: policies know the start as `process.exec` then.
     pub for_result: bool,
     /// The process that starts it.
@@ -84,6 +86,7 @@ impl Start {
             stdio: None,
             actor: None,
             scope: None,
+            context: IndexMap::new(),
             for_result: false,
             starter: None,
             calls: CallChain::default(),
@@ -138,6 +141,21 @@ impl Start {
     #[must_use]
     pub fn stdio(mut self, stdio: Stdio) -> Self {
         self.stdio = Some(stdio);
+        self
+    }
+
+    /// With this to look up, for it and everybody that it starts. A process needs leave for `process.context` to say so.
+    ///
+    /// ```
+    /// use wippy::process::Start;
+    ///
+    /// let start = Start::new("app:worker".parse()?, "app:processes".parse()?).context("request", "r-1".into());
+    /// assert_eq!(start.context["request"], "r-1".into());
+    /// # Ok::<(), wippy::registry::ParseIdError>(())
+    /// ```
+    #[must_use]
+    pub fn context(mut self, key: impl Into<String>, value: Payload) -> Self {
+        self.context.insert(key.into(), value);
         self
     }
 
@@ -238,6 +256,16 @@ pub enum SpawnError {
         host: EntryId,
         /// The hosts there are.
         known: Vec<EntryId>,
+    },
+    /// There is more to look up than a process may have.
+    #[error("`{entry}`: the context of a process may take {allowed} bytes; this one takes {bytes}")]
+    Context {
+        /// The entry.
+        entry: EntryId,
+        /// What it takes.
+        bytes: usize,
+        /// What it may take.
+        allowed: usize,
     },
     /// The arguments do not fit the entry's function.
     #[error("`{entry}`: {error}")]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::cell::ProcessCell;
+use super::context::ContextValues;
 use super::message::{Message, SignalError};
 use super::sending::Sending;
 use super::{CallChain, Manager, Pid, SpawnError, Start};
@@ -68,6 +69,7 @@ pub struct Peers {
     manager: Weak<Manager>,
     rules: Arc<PeerRules>,
     security: SecurityContext,
+    context: ContextValues,
 }
 
 impl Peers {
@@ -76,8 +78,15 @@ impl Peers {
         manager: Weak<Manager>,
         rules: Arc<PeerRules>,
         security: SecurityContext,
+        context: ContextValues,
     ) -> Self {
-        Self { own, manager, rules, security }
+        Self { own, manager, rules, security, context }
+    }
+
+    /// What the process can look up: what was given to it and to those who started it.
+    #[must_use]
+    pub fn context(&self) -> &ContextValues {
+        &self.context
     }
 
     /// The name of the process itself.
@@ -223,6 +232,9 @@ impl Peers {
         self.check_allowed("process.host", "spawn process on host", &start.host)?;
         if let Some(name) = &start.name {
             self.check_allowed("process.registry.register", "register name", name)?;
+        }
+        if !start.context.is_empty() {
+            self.check_allowed("process.context", "give a process context", &"context")?;
         }
         if start.actor.is_some() || start.scope.is_some() {
             self.check_allowed("process.security", "change actor or scope", &"security")?;

@@ -8,6 +8,7 @@
 //! module's table and passes answers of `Builder::raw` through `core.settle`.
 
 mod channel;
+mod ctx;
 mod errors;
 mod io;
 mod json;
@@ -37,6 +38,7 @@ struct Module {
 
 const MODULES: &[Module] = &[
     Module { name: "channel", install: channel::install, is_global: true },
+    Module { name: "ctx", install: ctx::install, is_global: false },
     Module { name: "errors", install: errors::install, is_global: true },
     Module { name: "io", install: io::install, is_global: false },
     Module { name: "json", install: json::install, is_global: false },
@@ -56,7 +58,6 @@ const FOREIGN: &[&str] = &[
     "compress",
     "contract",
     "crypto",
-    "ctx",
     "eval",
     "excel",
     "exec",

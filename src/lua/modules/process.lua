@@ -41,6 +41,18 @@ function Spawner:with_options(options)
   return with(self, options)
 end
 
+-- What the process can look up with `ctx`, and everybody that it starts.
+function Spawner:with_context(values)
+  if type(values) ~= "table" then error("bad argument #1 to 'with_context' (table expected)", 2) end
+  local context = {}
+  for key, value in next, self.settings.context or {} do context[key] = value end
+  for key, value in next, values do
+    if type(key) ~= "string" then error("the keys of a context are texts", 2) end
+    context[key] = value
+  end
+  return with(self, { context = context })
+end
+
 function Spawner:with_name(name)
   if type(name) ~= "string" then error("bad argument #1 to 'with_name' (string expected)", 2) end
   return with(self, { name = name })
@@ -76,6 +88,7 @@ end
 
 local plain = setmetatable({ settings = {} }, spawner_meta)
 function fields.with_options(options) return plain:with_options(options) end
+function fields.with_context(values) return plain:with_context(values) end
 
 -- What comes in.
 local inbox, events

@@ -144,6 +144,12 @@ fn start(args: &mut Args) -> Result<(Start, Table), Refusal> {
     if let Some(scope) = settings.raw_get::<Option<AnyUserData>>("scope")? {
         start.scope = Some(scope.borrow::<ScopeObject>()?.0.clone());
     }
+    if let Some(context) = settings.raw_get::<Option<Table>>("context")? {
+        for pair in context.pairs::<String, Value>() {
+            let (key, value) = pair?;
+            start.context.insert(key, value::to_payload(&value)?);
+        }
+    }
     start.trap_links = settings.raw_get::<Option<bool>>("trap_links")?.unwrap_or_default();
     let messages: Option<Table> = settings.raw_get("messages")?;
     for message in messages.iter().flat_map(Table::sequence_values::<Table>) {

@@ -123,6 +123,11 @@ fn a_start_needs_leave_for_all_that_is_in_it() {
             |_| World::start("app:actor").scope(Scope::default()),
             "change actor or scope: security",
         ),
+        (
+            &["process.host", "process.spawn"],
+            |_| World::start("app:actor").context("a", 1.into()),
+            "give a process context: context",
+        ),
     ] {
         let said = world.ask(bound(actions).pid(), move |peers, _| refusal(peers.spawn(make(peers))));
         assert_eq!(said, format!("not allowed to {words}"));
@@ -135,11 +140,16 @@ fn a_start_needs_leave_for_all_that_is_in_it() {
         "process.spawn.linked",
         "process.registry.register",
         "process.security",
+        "process.context",
     ];
     world.ask(bound(&all).pid(), |peers, _| {
         let own = || peers.pid().clone();
-        let whole =
-            World::start("app:actor").monitored_by(own()).linked_with(own()).name("me").actor(Somebody::new("bob"));
+        let whole = World::start("app:actor")
+            .monitored_by(own())
+            .linked_with(own())
+            .name("me")
+            .actor(Somebody::new("bob"))
+            .context("a", 1.into());
         peers.spawn(whole).expect("everything is allowed");
         peers.spawn(World::start("app:actor").for_result()).expect("this, too");
     });

@@ -52,7 +52,7 @@ fn channels() {
 
 #[test]
 fn processes() {
-    assert_eq!(run("processes_test"), 15);
+    assert_eq!(run("processes_test"), 16);
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn of_spawn(error: &SpawnError) -> Code {
         SpawnError::UnknownEntry { .. } => Code::NoEntry,
         SpawnError::UnknownHost { .. } | SpawnError::NotOneHost { .. } => Code::NoHost,
         SpawnError::InvalidId { .. } | SpawnError::Arguments { .. } | SpawnError::Limits { .. } => Code::Invalid,
+        SpawnError::Context { .. } => Code::TooLarge,
         SpawnError::PreemptNone { .. } | SpawnError::NotAllowed { .. } | SpawnError::Denied(_) => Code::NotAllowed,
         SpawnError::Signal { error, .. } => of_signal(error),
         SpawnError::Busy { .. } => Code::Busy,
