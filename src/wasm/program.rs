@@ -139,7 +139,7 @@ impl Program {
         let exit = after_refusal(exit, store.data_mut().memory.refused());
         let drain = store.data().wasi.drain();
         let instance = match (linked, &exit) {
-            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::new(store, linked, target, name)),
+            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::keep(store, linked, target, name)),
             _ => None,
         };
         // A reader that has gone is the guest's affair, which has seen it on its stream.

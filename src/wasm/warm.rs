@@ -28,7 +28,8 @@ pub(super) enum Linked {
 }
 
 impl Warm {
-    pub(super) fn new(store: Store<State>, linked: Linked, target: Arc<Target>, name: LogName) -> Instance {
+    /// Makes of it what the next process is given.
+    pub(super) fn keep(store: Store<State>, linked: Linked, target: Arc<Target>, name: LogName) -> Instance {
         Box::new(Self { store, linked, target, name })
     }
 

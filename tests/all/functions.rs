@@ -21,17 +21,22 @@ const WAIT: &str = r#"
         (if (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 0)) (then (unreachable)))
         (local.get $ms)))"#;
 
-/// Waits a second for whatever text it is given, and answers with 7.
-const SLOW: &str = r#"
-    (module
-      (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
-      (memory (export "memory") 1)
-      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
-      (func (export "slow") (param i32 i32) (result i32)
-        (i32.store offset=16 (i32.const 64) (i32.const 1))
-        (i64.store offset=24 (i32.const 64) (i64.const 1000000000))
-        (if (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 0)) (then (unreachable)))
-        (i32.const 7)))"#;
+/// An entry of a function, `name`, that waits so many milliseconds for whatever text it is given, and answers with 7.
+pub(crate) fn late_function(name: &str, ms: i64, more: &str) -> String {
+    let text = format!(
+        r#"(module
+          (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+          (func (export "late") (param i32 i32) (result i32)
+            (i32.store offset=16 (i32.const 64) (i32.const 1))
+            (i64.store offset=24 (i32.const 64) (i64.const {}))
+            (if (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 0)) (then (unreachable)))
+            (i32.const 7)))"#,
+        ms * 1_000_000
+    );
+    text_function(name, &text, "late", &format!(", wit: 'late: func(input: string) -> u32'{more}"))
+}
 
 /// An entry with a module in text form.
 fn text_function(name: &str, text: &str, method: &str, more: &str) -> String {
@@ -177,7 +182,7 @@ fn limits_are_those_of_each_call() {
 
 #[test]
 fn a_guest_that_waits_for_a_function_leaves_its_worker_to_others() {
-    let entries = text_function("slow", SLOW, "slow", ", wit: 'slow: func(text: string) -> u32'")
+    let entries = late_function("slow", 1000, "")
         + "- { name: ask, kind: process.wasm, guest: funcs, method: text, imports: [funcs] }
            - { name: add, kind: process.wasm, guest: math, method: add }";
     let clock = Clock::manual();

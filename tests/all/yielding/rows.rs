@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::fs::Advice;
 use rustix::io::{Errno, ReadWriteFlags};
-use wippy::process::{Exit, Payload, ProcessHandle};
+use wippy::process::{Exit, Payload, ProcessHandle, State};
+
+use crate::functions::late_function;
 
 use super::stage::{FILE_BYTES, Stage, make_fifo, until, writer_of};
 
@@ -89,12 +91,17 @@ impl Row {
         if name == "http" {
             let _ = write!(wasi, ", env: [{{ id: app:url, name: API_URL }}]");
         }
-        format!(
+        let mut entries = format!(
             "- {{ name: folder-{name}, kind: fs.directory, directory: '{}' }}\n\
              - {{ name: {name}, kind: process.wasm, {}, wasi: {{ {wasi} }} }}\n",
             folder.display(),
             self.entry,
-        )
+        );
+        if name == "function" {
+            // One that has all its slots from the beginning: nobody looks after their number.
+            entries.push_str(&late_function("late", HOUR_MS, ", pool: { type: static, size: 64 }"));
+        }
+        entries
     }
 
     /// The name of what it waits for.
@@ -150,6 +157,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "tcp-write", entry: NET, kind: Kind::Plain, start: tcp_write },
     Row { name: "udp-receive", entry: NET, kind: Kind::Plain, start: udp_receive },
     Row { name: "lookup", entry: NET, kind: Kind::Plain, start: lookup },
+    Row { name: "function", entry: "guest: funcs, method: text, imports: [funcs]", kind: Kind::Plain, start: function },
     #[cfg(feature = "http")]
     Row {
         name: "http",
@@ -229,6 +237,20 @@ fn poll(stage: &Stage, row: &Row) -> Stuck {
 fn poll_1(stage: &Stage, row: &Row) -> Stuck {
     let input = vec![int(CLOCKS), Payload::Int(HOUR_MS)];
     Stuck::new(row.spawn(stage, input), after_an_hour(is_first(CLOCKS - 1)))
+}
+
+/// The call of a function that answers after an hour.
+fn function(stage: &Stage, row: &Row) -> Stuck {
+    let answered = |exit| {
+        let seven = Payload::Map([("ok".to_owned(), text("7"))].into_iter().collect());
+        assert_eq!(exit, Exit::Returned(seven));
+    };
+    let stuck = Stuck::new(row.spawn(stage, vec![text("app:late"), text("now")]), after_an_hour(answered));
+    stuck.there_when(|stage| {
+        let processes = stage.runtime().manager().processes();
+        let mut callees = processes.iter().filter(|process| process.entry.name() == "late").peekable();
+        callees.peek().is_some() && callees.all(|process| process.state == State::Blocked)
+    })
 }
 
 /// A new FIFO in the row's folder.
