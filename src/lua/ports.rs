@@ -3,6 +3,7 @@
 //! Nothing is moved out of the mailbox before a coroutine takes it, so the bounds of the mailbox are those of a script, too. A
 //! message of a topic that somebody listens to is for that one; all others are for the inbox, whether it is read or not.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,7 +15,8 @@ use super::error::{self, ErrorObject};
 use super::modules::PayloadObject;
 use super::own::{self, Held, Own};
 use super::value;
-use crate::process::{Event, Exit, Message, Payload, Pid, Topic};
+use crate::process::{Event, Exit, Message, Payload, Peers, Pid, Topic};
+use crate::registry::EntryId;
 
 /// The number of the inbox.
 pub(super) const INBOX: i64 = 1;
@@ -80,7 +82,7 @@ impl Ports {
         let mut context = Context::from_waker(&waker);
         if number == EVENTS {
             return match own.inbox.poll_event(&mut context) {
-                Poll::Ready(event) => event_to_lua(lua, &event).map(Some),
+                Poll::Ready(event) => event_to_lua(lua, &own.peers, &event).map(Some),
                 Poll::Pending => Ok(None),
             };
         }
@@ -160,15 +162,15 @@ impl UserData for MessageObject {
 }
 
 /// An event in both shapes that scripts know: `kind` and `result`, and the older `type` and `value`.
-fn event_to_lua(lua: &Lua, event: &Event) -> mlua::Result<Value> {
+fn event_to_lua(lua: &Lua, peers: &Peers, event: &Event) -> mlua::Result<Value> {
     let table = lua.create_table()?;
     let (name, kind, from) = match event {
-        Event::Exit { from, exit } => {
-            ended(lua, &table, exit)?;
+        Event::Exit { from, entry, exit } => {
+            ended(lua, &table, outcome(lua, peers, entry.as_ref(), exit)?)?;
             ("EXIT", "pid.exit", from.to_string())
         }
-        Event::LinkDown { from, exit } => {
-            ended(lua, &table, exit)?;
+        Event::LinkDown { from, entry, exit } => {
+            ended(lua, &table, outcome(lua, peers, entry.as_ref(), exit)?)?;
             ("LINK_DOWN", "pid.link.down", from.to_string())
         }
         Event::Cancel { from, reason } => {
@@ -185,8 +187,7 @@ fn event_to_lua(lua: &Lua, event: &Event) -> mlua::Result<Value> {
 }
 
 /// How a process ended, with its value or its error.
-fn ended(lua: &Lua, table: &Table, exit: &Exit) -> mlua::Result<()> {
-    let (value, error) = outcome(lua, exit)?;
+fn ended(lua: &Lua, table: &Table, (value, error): (Value, Value)) -> mlua::Result<()> {
     let result = lua.create_table()?;
     result.raw_set("value", &value)?;
     result.raw_set("error", &error)?;
@@ -195,13 +196,19 @@ fn ended(lua: &Lua, table: &Table, exit: &Exit) -> mlua::Result<()> {
     table.raw_set("error", error)
 }
 
-/// What a process returned and its error, one of which is nil.
-pub(super) fn outcome(lua: &Lua, exit: &Exit) -> mlua::Result<(Value, Value)> {
+/// What a process of an entry returned, in the form that the entry has for scripts, and its error; one of them is nil.
+pub(super) fn outcome(lua: &Lua, peers: &Peers, entry: Option<&EntryId>, exit: &Exit) -> mlua::Result<(Value, Value)> {
     let problem = match exit {
-        Exit::Returned(payload) => match value::to_lua(lua, payload) {
-            Ok(value) => return Ok((value, Value::Nil)),
-            Err(problem) => ErrorObject::from(problem),
-        },
+        Exit::Returned(payload) => {
+            let form = entry.map_or(Ok(Cow::Borrowed(payload)), |entry| peers.for_scripts(entry, payload));
+            match form
+                .map_err(|problem| ErrorObject::invalid(problem.to_string()))
+                .and_then(|form| Ok(value::to_lua(lua, &form)?))
+            {
+                Ok(value) => return Ok((value, Value::Nil)),
+                Err(problem) => problem,
+            }
+        }
         exit => match ErrorObject::of_exit(exit) {
             Some(problem) => problem,
             None => return Ok((Value::Nil, Value::Nil)),

@@ -1,8 +1,8 @@
 //! Payloads as Lua values and back.
 //!
-//! Whole numbers are exact on both ways. A table is a list when its keys are the positions from 1 on, and a map when all of
-//! them are texts; an empty one is a list. What can't be said in a payload, a function or a cycle, is an error that names
-//! its place, never left out.
+//! Whole numbers are exact on both ways. A table is a list when its keys are positions from 1 on, of which those that hold
+//! nothing are nil up to the last one that does, and a map when all of its keys are texts; an empty one is a list. What
+//! can't be said in a payload, a function or a cycle, is an error that names its place, never left out.
 
 use std::fmt::{self, Write as _};
 
@@ -147,22 +147,14 @@ pub(super) fn error_to_payload(error: &ErrorObject) -> Payload {
 }
 
 fn table_to_payload(table: &Table, depth: usize, budget: &mut Budget) -> Result<Payload, ValueError> {
-    let length = table.raw_len();
-    // Positions are read in their order below; before that it only counts that there is nothing else.
-    let mut items = 0_usize;
+    // Items are read in their order below; before that it only counts which positions there are.
+    let mut length = 0;
     let mut fields = IndexMap::new();
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair?;
         match key {
-            Value::Integer(_) if fields.is_empty() => {
-                items += 1;
-                if items > length {
-                    return Err(ValueError::new(
-                        "a table with gaps between its positions can't be passed on; fill them, or use texts as keys",
-                    ));
-                }
-            }
-            Value::String(name) if items == 0 => {
+            Value::Integer(at @ 1..) if fields.is_empty() => length = at.max(length),
+            Value::String(name) if length == 0 => {
                 let Ok(name) = name.to_str().map(|name| name.to_owned()) else {
                     return Err(ValueError::new("a key of a table is no UTF-8"));
                 };
@@ -170,8 +162,13 @@ fn table_to_payload(table: &Table, depth: usize, budget: &mut Budget) -> Result<
                 let value = convert(&value, depth, budget).map_err(|error| error.within(format!(".{name}")))?;
                 fields.insert(name, value);
             }
-            Value::Integer(_) | Value::String(_) => {
+            Value::Integer(_) | Value::String(_) if length > 0 || !fields.is_empty() => {
                 return Err(ValueError::new("a table with both positions and names can't be passed on"));
+            }
+            Value::Integer(at) => {
+                return Err(ValueError::new(format_args!(
+                    "a table with the position {at} can't be passed on; the first is 1"
+                )));
             }
             other => {
                 let kind = other.type_name();
@@ -182,12 +179,13 @@ fn table_to_payload(table: &Table, depth: usize, budget: &mut Budget) -> Result<
     if !fields.is_empty() {
         return Ok(Payload::Map(fields));
     }
-    if items != length {
-        return Err(ValueError::new(
-            "a table with gaps between its positions can't be passed on; fill them, or use texts as keys",
-        ));
+    // Nils count as well: a table with one value at a position far off is no short way to a large list.
+    if length > budget.nodes as i64 {
+        return Err(ValueError::new(format_args!(
+            "a table with the position {length} can't be passed on: it stands for a list of more than {NODES_MAX} parts"
+        )));
     }
-    let item = |at: usize| {
+    let item = |at: i64| {
         let value: Value = table.raw_get(at)?;
         convert(&value, depth, budget).map_err(|error| error.within(format!("[{at}]")))
     };
@@ -311,10 +309,13 @@ mod tests {
     fn tables_are_lists_or_maps() {
         assert_eq!(payload("return {}").unwrap().to_string(), "[]");
         assert_eq!(payload("return {1, 'a', {b = 2.5}}").unwrap().to_string(), r#"[1,"a",{"b":2.5}]"#);
+        assert_eq!(payload("return {nil, 2, nil, nil, 5, nil}").unwrap().to_string(), "[null,2,null,null,5]");
+        assert_eq!(payload("return {[3] = true}").unwrap().to_string(), "[null,null,true]");
         assert_eq!(payload(r#"return "\xff""#), Ok(Payload::from(vec![0xff_u8])));
         for (source, expected) in [
             ("return {1, nil, 3, x = 1}", "a table with both positions and names can't be passed on"),
-            ("return {a = {[5] = 1}}", "at `a`: a table with gaps between its positions can't be passed on"),
+            ("return {a = {[0] = 1}}", "at `a`: a table with the position 0 can't be passed on; the first is 1"),
+            ("return {[1 << 40] = 1}", "a table with the position 1099511627776 can't be passed on"),
             ("return {a = {print}}", "at `a[1]`: a function can't be passed on"),
             ("return {[true] = 1}", "a table with a boolean as key can't be passed on"),
             ("local t = {} t.t = t return t", "tables nest deeper than 128, or one contains itself"),

@@ -152,10 +152,12 @@ impl ProcessCell {
     /// A process that this one is linked with ended abnormally. It is settled what that means when this returns; the process
     /// learns of it by [`look_up`](Self::look_up).
     #[must_use]
-    pub(super) fn link_down(&self, from: &Pid, exit: &Arc<Exit>) -> LinkDown {
+    pub(super) fn link_down(&self, other: &ProcessCell, exit: &Arc<Exit>) -> LinkDown {
+        let from = &other.pid;
         // Relaxed: a process that changes its mind while the other one ends gets either.
         if self.mailbox.receives() && self.traps_links.load(Ordering::Relaxed) {
-            let event = Event::LinkDown { from: from.clone(), exit: Arc::clone(exit) };
+            let event =
+                Event::LinkDown { from: from.clone(), entry: Some(other.entry.clone()), exit: Arc::clone(exit) };
             return LinkDown::Told(self.mailbox.push_event(event));
         }
         let message = format!("linked process `{from}` failed: {exit}");

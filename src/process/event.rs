@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Exit, Pid};
+use crate::registry::EntryId;
 
 /// Something that happened to a process that this one has to do with, or that somebody wants of this one.
 ///
@@ -16,6 +17,8 @@ pub enum Event {
     Exit {
         /// Who ended.
         from: Pid,
+        /// The entry it was made from; unknown of a process that was gone before.
+        entry: Option<EntryId>,
         /// How.
         exit: Arc<Exit>,
     },
@@ -23,6 +26,8 @@ pub enum Event {
     LinkDown {
         /// Who ended.
         from: Pid,
+        /// The entry it was made from.
+        entry: Option<EntryId>,
         /// How.
         exit: Arc<Exit>,
     },

@@ -78,7 +78,9 @@ pub use names::{NAME_BYTES_MAX, NAMES_MAX};
 pub use payload::{JsonError, Payload, YamlError};
 pub use peers::Peers;
 pub use pid::{Pid, PidError};
-pub use program::{ArgumentError, Birth, Process, Program, Progress, ResultStyle, Sink, StandardStream, Stdio};
+pub use program::{
+    ArgumentError, Birth, FormError, Process, Program, Progress, ResultStyle, Sink, StandardStream, Stdio,
+};
 pub use report::Report;
 pub use sending::Sending;
 pub use snapshot::Snapshot;

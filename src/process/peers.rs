@@ -1,5 +1,6 @@
 //! The other processes, as one of them sees them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -7,7 +8,7 @@ use super::cell::ProcessCell;
 use super::context::ContextValues;
 use super::message::{Message, SignalError};
 use super::sending::Sending;
-use super::{CallChain, Manager, Pid, SpawnError, Start};
+use super::{CallChain, FormError, Manager, Payload, Pid, SpawnError, Start};
 use crate::registry::{EntryId, IdPattern, PeerRules, Reach};
 use crate::security::{Denied, Policies, SecurityContext};
 
@@ -124,6 +125,18 @@ impl Peers {
         resource: &dyn fmt::Display,
     ) -> Result<(), Denied> {
         self.security.check(action, deed, resource, &[("pid", &self.own.pid)])
+    }
+
+    /// What a process of an entry has returned, in the form in which a script is to see it.
+    ///
+    /// # Errors
+    /// See [`Program::for_scripts`](super::Program::for_scripts).
+    pub fn for_scripts<'a>(&self, entry: &EntryId, value: &'a Payload) -> Result<Cow<'a, Payload>, FormError> {
+        let manager = self.manager.upgrade();
+        match manager.as_ref().and_then(|manager| manager.program(entry).ok()) {
+            Some(program) => program.for_scripts(value),
+            None => Ok(Cow::Borrowed(value)),
+        }
     }
 
     fn ask(&self, action: Action, pid: &Pid) -> Result<(), Denied> {

@@ -1,5 +1,6 @@
 //! The two traits that a guest language implements: a program, and the processes made from it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -75,6 +76,14 @@ pub trait Program: Send + Sync + 'static {
 
     /// How a returned value is read at the end of a command.
     fn result_style(&self) -> ResultStyle;
+
+    /// A value that one of its processes has returned, in the form in which a script is to see it.
+    ///
+    /// # Errors
+    /// The value is too large for that form.
+    fn for_scripts<'a>(&self, value: &'a Payload) -> Result<Cow<'a, Payload>, FormError> {
+        Ok(Cow::Borrowed(value))
+    }
 }
 
 /// A state machine that a worker runs: created, then [`step`](Process::step) after step, then
@@ -207,6 +216,21 @@ impl ResultStyle {
             (1, None, Some(value)) => Err(value),
             _ => Ok(value),
         }
+    }
+}
+
+/// A returned value can't be said in the form that scripts see.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct FormError {
+    /// Why, and what to do.
+    pub message: String,
+}
+
+impl FormError {
+    /// An error with this text.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
     }
 }
 

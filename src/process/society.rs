@@ -218,7 +218,7 @@ impl World {
 
 fn exit_of(signal: &Signal) -> (&Pid, &Exit) {
     match signal {
-        Signal::Event(Event::Exit { from, exit } | Event::LinkDown { from, exit }) => (from, exit),
+        Signal::Event(Event::Exit { from, exit, .. } | Event::LinkDown { from, exit, .. }) => (from, exit),
         other => panic!("no exit: {other:?}"),
     }
 }

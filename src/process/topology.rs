@@ -124,7 +124,7 @@ pub(super) fn monitor(
         })?,
     };
     if is_gone {
-        let waker = watcher.mailbox.push_event(Event::Exit { from: pid.clone(), exit: noproc(pid) });
+        let waker = watcher.mailbox.push_event(Event::Exit { from: pid.clone(), entry: None, exit: noproc(pid) });
         waker.into_iter().for_each(Waker::wake);
     }
     Ok(())
@@ -183,7 +183,10 @@ pub(super) fn part(cell: &Arc<ProcessCell>, exit: &Exit) {
     for watcher in monitored_by.into_values() {
         let mut ties = watcher.ties.lock();
         let removed = ties.bonds.as_mut().and_then(|bonds| bonds.monitors.remove(&own));
-        let event = || Event::Exit { from: cell.pid.clone(), exit: Arc::clone(&exit) };
+        let event = || {
+            let (from, entry) = (cell.pid.clone(), Some(cell.entry.clone()));
+            Event::Exit { from, entry, exit: Arc::clone(&exit) }
+        };
         let waker = removed.as_ref().and_then(|_| watcher.mailbox.push_event(event()));
         drop(ties);
         drop(removed);
@@ -193,7 +196,7 @@ pub(super) fn part(cell: &Arc<ProcessCell>, exit: &Exit) {
         let mut ties = linked.ties.lock();
         let removed = ties.bonds.as_mut().and_then(|bonds| bonds.links.remove(&own));
         let is_told = removed.is_some() && !exit.is_normal();
-        let told = is_told.then(|| linked.link_down(&cell.pid, &exit));
+        let told = is_told.then(|| linked.link_down(cell, &exit));
         drop(ties);
         drop(removed);
         told.into_iter().for_each(|told| linked.look_up(told));

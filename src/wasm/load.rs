@@ -357,6 +357,7 @@ fn link(
             preempt: spec.preempt,
             profiles,
             peers: Arc::new(spec.peers.clone()),
+            values: spec.values,
             surroundings,
         };
         Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>

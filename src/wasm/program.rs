@@ -1,5 +1,6 @@
 //! A wasm entry, ready to be started: linked code, a method, and what its processes get.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,16 +16,16 @@ use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
 use super::state::State;
-use super::value::{ComponentPlan, CorePlan};
+use super::value::{ComponentPlan, CorePlan, named_form, wippy_form};
 use super::warm::{Linked, LogName, Warm};
 use crate::env::{EnvError, Environment};
 use crate::function::WeakFunctions;
 use crate::limits::Limits;
 use crate::process::{
-    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Instance, Payload, Process, ResultStyle,
-    StandardStream, Stdio,
+    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, FormError, Instance, Payload, Process,
+    ResultStyle, StandardStream, Stdio,
 };
-use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, WasiEnv};
+use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, Values, WasiEnv};
 use crate::security::Denied;
 use crate::wasi::{
     Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiConfig, WasiState,
@@ -65,6 +66,8 @@ pub(super) struct Program {
     pub(super) profiles: ProfileSet,
     /// What its processes may do with others.
     pub(super) peers: Arc<PeerRules>,
+    /// The form in which scripts see what it returns.
+    pub(super) values: Values,
     pub(super) surroundings: Surroundings,
 }
 
@@ -435,6 +438,18 @@ impl process::Program for Startable {
         match self.0.any_target() {
             Target::Component { plan, .. } if plan.returns_result() => ResultStyle::Result,
             _ => ResultStyle::Value,
+        }
+    }
+
+    fn for_scripts<'a>(&self, value: &'a Payload) -> Result<Cow<'a, Payload>, FormError> {
+        let signature = match self.0.any_target() {
+            Target::Component { plan, .. } => plan.signature(),
+            Target::Core { plan, .. } => plan.signature(),
+            Target::ComponentCommand { .. } | Target::CoreCommand { .. } => return Ok(Cow::Borrowed(value)),
+        };
+        match self.0.values {
+            Values::Named => named_form(value, signature),
+            Values::Wippy => wippy_form(value, signature),
         }
     }
 }

@@ -150,6 +150,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("WasmSpec", "isolation", By("an_instance_is_kept_where_that_is_wanted")),
     ("WasmSpec", "limits", By("wall_time_is_limited_in_both_spellings")),
     ("WasmSpec", "preempt", By("beside_a_guest_without_checks_a_replacement_does_the_work")),
+    ("WasmSpec", "values", By("values_go_to_scripts_in_the_form_that_their_entry_names")),
     ("WatSpec", "source", By("a_module_in_text_form_is_a_function")),
     ("WatSpec", "method", By("a_module_in_text_form_is_a_function")),
     ("WatSpec", "transport", ENDPOINTS),
@@ -161,6 +162,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("WatSpec", "limits", By("limits_are_those_of_each_call")),
     ("WatSpec", "preempt", By("a_module_in_text_form_is_a_function")),
     ("WatSpec", "peers", By("nothing_is_started_that_is_not_listed")),
+    ("WatSpec", "values", By("values_go_to_scripts_in_the_form_that_their_entry_names")),
 ];
 
 /// Every setting of `.wippy.yaml` that is typed.
@@ -323,6 +325,7 @@ fn every_named_test_exists() {
         "functions",
         "goldens",
         "limits",
+        "lua/values",
         "mission",
         "preempt",
         "security",

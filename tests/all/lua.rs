@@ -2,6 +2,8 @@
 mod core;
 /// Scripts that do not end by themselves.
 mod unruly;
+/// Values between scripts and guests.
+mod values;
 
 use std::path::PathBuf;
 

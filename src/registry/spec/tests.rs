@@ -234,6 +234,7 @@ fn a_wasm_process_has_defaults() {
     assert_eq!(spec.wasi, WasiSpec::default());
     assert_eq!(spec.limits, LimitsSpec::default());
     assert_eq!(spec.preempt, Preempt::Epoch);
+    assert_eq!(spec.values, Values::Wippy);
 }
 
 #[test]
@@ -243,6 +244,7 @@ fn a_wasm_process_takes_every_field() {
         "wit: 'run: func()'",
         "imports: [\"wasi:cli\", {ns: wasi, name: io}, funcs]",
         "preempt: none",
+        "values: named",
         "pool: {type: static, size: 2, workers: 1, buffer: 3, max_size: 4, warm_start: true, worker_class: x}",
         "wasi: {args: [a, b], cwd: /app, mounts: [{fs: bin, guest: /d/../e//, read_only: true}],",
         "  network: {allow: [loopback], deny: ['10.0.0.0/8']}}",
@@ -251,6 +253,8 @@ fn a_wasm_process_takes_every_field() {
     assert_eq!(spec.wit.as_deref(), Some("run: func()"));
     assert_eq!(spec.imports, ["wasi:cli", "wasi:io", "funcs"]);
     assert_eq!(spec.preempt, Preempt::None);
+    assert_eq!(spec.values, Values::Named);
+    assert_eq!(wasm(&["values: wippy"]).values, Values::Wippy);
     let pool = spec.pool.unwrap();
     assert_eq!((pool.kind, pool.size, pool.workers), (PoolType::Static, 2, 1));
     assert_eq!((pool.buffer, pool.max_size, pool.warm_start), (3, 4, true));
@@ -308,6 +312,11 @@ fn limits_refuse_what_is_wrong() {
     refused(limits("max_memroy: 5"), "unknown-field", "max_memroy", "unknown field `limits.max_memroy`");
     refused(wasm_loaded(&["limits: 5"]), "wrong-type", "5", "`limits`");
     refused(wasm_loaded(&["preempt: never"]), "invalid-value", "never", "invalid preempt mode");
+    let loaded = wasm_loaded(&["values: name"]);
+    assert_eq!(loaded.only().help, ["did you mean `named`?"]);
+    refused(loaded, "invalid-value", "name", "invalid form of values");
+    let loaded = wasm_loaded(&["value: named"]);
+    assert_eq!(loaded.only().help, ["did you mean `values`?"]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub struct WasmSpec {
     pub preempt: Preempt,
     /// What its processes may do with others.
     pub peers: PeerRules,
+    /// The form in which scripts see what it returns.
+    pub values: Values,
 }
 
 /// `function.wat`: WebAssembly in text form; always a core module.
@@ -65,6 +67,8 @@ pub struct WatSpec {
     pub preempt: Preempt,
     /// What its processes may do with others.
     pub peers: PeerRules,
+    /// The form in which scripts see what it returns.
+    pub values: Values,
 }
 
 /// How arguments travel.
@@ -77,6 +81,19 @@ pub enum Transport {
     /// As an HTTP request.
     WasiHttp,
 }
+
+/// The form in which scripts see what a guest returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Values {
+    /// Wippy's: bytes as a table of numbers; characters, cases of an enum and flags as numbers.
+    #[default]
+    Wippy,
+    /// Names for what has a name, characters as texts, bytes as a string.
+    Named,
+}
+
+const VALUES: [(&str, Values); 2] = [("wippy", Values::Wippy), ("named", Values::Named)];
 
 /// What a guest sees of the world: the `wasi` block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,6 +163,7 @@ impl WasmSpec {
             limits: common.limits,
             preempt: common.preempt,
             peers: common.peers,
+            values: common.values,
         })
     }
 }
@@ -167,6 +185,7 @@ impl WatSpec {
             limits: common.limits,
             preempt: common.preempt,
             peers: common.peers,
+            values: common.values,
         })
     }
 }
@@ -182,6 +201,7 @@ struct Common {
     limits: LimitsSpec,
     preempt: Preempt,
     peers: PeerRules,
+    values: Values,
 }
 
 impl Common {
@@ -197,6 +217,7 @@ impl Common {
             limits: LimitsSpec::decode(f, "limits"),
             preempt: Preempt::decode(f),
             peers: PeerRules::decode(f),
+            values: f.word("values", &VALUES, "invalid form of values").unwrap_or_default(),
         }
     }
 }

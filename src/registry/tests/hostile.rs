@@ -74,7 +74,7 @@ proptest! {
 
     #[test]
     fn any_value_in_any_field_never_panics(field in prop::sample::select(vec![
-        "fs", "path", "hash", "method", "transport", "wit", "imports", "wasi", "pool", "limits", "preempt", "meta", "name", "kind",
+        "fs", "path", "hash", "method", "transport", "wit", "imports", "wasi", "pool", "limits", "preempt", "values", "meta", "name", "kind",
     ]), value in prop::sample::select(vec!["5", "-1", "1e99", ".nan", "''", "[]", "[5, [a]]", "{}", "{a: b, 5: c}", "null", "true", "text", "'a:b:c'", "{ns: a, name: ''}"])) {
         let loaded = load_fields("process.wasm", &[&format!("{field}: {value}")]);
         prop_assert!(!loaded.diagnostics.is_empty());

@@ -1,7 +1,7 @@
 //! What an entry says of its guest, whatever its kind.
 
 use crate::registry::{
-    Entry, EntryId, Hash, Isolation, LimitsSpec, PeerRules, Pool, Preempt, Spec, WasiSpec, WasmSpec, WatSpec,
+    Entry, EntryId, Hash, Isolation, LimitsSpec, PeerRules, Pool, Preempt, Spec, Values, WasiSpec, WasmSpec, WatSpec,
 };
 
 /// A `process.wasm`, a `function.wasm` or a `function.wat`.
@@ -14,6 +14,7 @@ pub(super) struct GuestSpec<'r> {
     pub(super) limits: &'r LimitsSpec,
     pub(super) preempt: Preempt,
     pub(super) peers: &'r PeerRules,
+    pub(super) values: Values,
     /// What there is besides, when it is a function.
     pub(super) function: Option<FunctionSpec<'r>>,
 }
@@ -56,6 +57,7 @@ impl<'r> GuestSpec<'r> {
             limits: &spec.limits,
             preempt: spec.preempt,
             peers: &spec.peers,
+            values: spec.values,
             function: is_function.then_some(function),
         }
     }
@@ -70,6 +72,7 @@ impl<'r> GuestSpec<'r> {
             limits: &spec.limits,
             preempt: spec.preempt,
             peers: &spec.peers,
+            values: spec.values,
             function: Some(FunctionSpec { pool: spec.pool.as_ref(), isolation: spec.isolation }),
         }
     }

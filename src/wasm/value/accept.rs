@@ -148,10 +148,19 @@ fn bytes(value: &Payload, ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueE
             };
             Bytes::from(items.iter().enumerate().map(byte).collect::<Result<Vec<u8>, _>>()?)
         }
-        Payload::Map(entries) if entries.is_empty() => Bytes::new(),
+        other if is_empty_table(other) => Bytes::new(),
         other => return Err(at.kind_error(other, ty)),
     };
     Ok(Payload::Bytes(bytes))
+}
+
+/// An empty table of a script is a list or a map, whichever the type wants.
+fn is_empty_table(value: &Payload) -> bool {
+    match value {
+        Payload::List(items) => items.is_empty(),
+        Payload::Map(entries) => entries.is_empty(),
+        _ => false,
+    }
 }
 
 fn list(value: &Payload, element: &WitType, ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueError> {
@@ -162,23 +171,26 @@ fn list(value: &Payload, element: &WitType, ty: &WitType, at: &Path<'_>) -> Resu
             .map(|(index, item)| accept(item, element, &Path::Index(at, index)))
             .collect::<Result<Vec<_>, _>>()
             .map(Payload::List),
-        // An empty table of a script is a map.
-        Payload::Map(entries) if entries.is_empty() => Ok(Payload::List(Vec::new())),
+        other if is_empty_table(other) => Ok(Payload::List(Vec::new())),
         other => Err(at.kind_error(other, ty)),
     }
 }
 
+/// A table of a script does not show the nils at its end, so the options at the end of a tuple may be missing.
 fn tuple(value: &Payload, types: &[WitType], ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueError> {
+    let may_lack = |found| types.iter().skip(found).all(|ty| matches!(ty, WitType::Option(_)));
     let items = match value {
-        Payload::List(items) => items,
+        Payload::List(items) => items.as_slice(),
+        other if is_empty_table(other) && may_lack(0) => &[],
         other => return Err(at.kind_error(other, ty)),
     };
-    if items.len() != types.len() {
+    if items.len() > types.len() || !may_lack(items.len()) {
         let problem = ValueProblem::Length { ty: shown_type(ty), expected: types.len(), found: items.len() };
         return Err(at.error(problem));
     }
     items
         .iter()
+        .chain(std::iter::repeat(&Payload::Nil))
         .zip(types)
         .enumerate()
         .map(|(index, (item, ty))| accept(item, ty, &Path::Index(at, index)))
@@ -186,8 +198,9 @@ fn tuple(value: &Payload, types: &[WitType], ty: &WitType, at: &Path<'_>) -> Res
         .map(Payload::List)
 }
 
-/// An option of an option wraps what it holds as `{"some": value}`, because nil can say only one `none`. The bare value is
-/// accepted as well unless it looks like the wrapper.
+/// An option of an option wraps what it holds as `{"some": value}`, because nil can say only one `none`. A script, whose
+/// tables hold no nil, says `{"none": true}` for `{"some": null}`. The bare value is accepted as well unless it looks like
+/// one of these.
 fn option(value: &Payload, some: &WitType, ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueError> {
     if value.is_nil() {
         return Ok(Payload::Nil);
@@ -200,14 +213,19 @@ fn option(value: &Payload, some: &WitType, ty: &WitType, at: &Path<'_>) -> Resul
             Some((_, inner)) if entries.len() == 1 => accept(inner, some, &Path::Field(at, "some"))?,
             _ => return Err(at.error(ValueProblem::NotOneCase { ty: shown_type(ty), found: entries.len() })),
         },
+        Payload::Map(entries) if entries.len() == 1 && entries.get("none") == Some(&Payload::Bool(true)) => {
+            Payload::Nil
+        }
         bare => accept(bare, some, at)?,
     };
     Ok(single_key("some", inner))
 }
 
 fn record(value: &Payload, fields: &[super::Field], ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueError> {
+    let none = IndexMap::new();
     let given = match value {
         Payload::Map(entries) => entries,
+        other if is_empty_table(other) => &none,
         other => return Err(at.kind_error(other, ty)),
     };
     // A wrong name comes first: it is more likely the reason of a missing field than the other way round.
@@ -248,6 +266,9 @@ fn choose(
             Some((name, payload)) if entries.len() == 1 => (name, Some(payload)),
             _ => return Err(at.error(ValueProblem::NotOneCase { ty: shown_type(ty), found: entries.len() })),
         },
+        other if is_empty_table(other) => {
+            return Err(at.error(ValueProblem::NotOneCase { ty: shown_type(ty), found: 0 }));
+        }
         other => return Err(at.kind_error(other, ty)),
     };
     let Some(index) = cases.iter().position(|(case, _)| case == name) else {
@@ -286,7 +307,7 @@ fn enumeration(value: &Payload, names: &[String], ty: &WitType, at: &Path<'_>) -
     }
 }
 
-/// Names in a list, a map of names to booleans, or a bitmask with the first flag in the lowest bit; the exact shape lists
+/// Names in a list, one name, a map of names to booleans, or a bitmask with the first flag in the lowest bit; the exact shape lists
 /// the names in the order of their declaration.
 fn flags(value: &Payload, names: &[String], ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueError> {
     let position = |name: &str| {
@@ -297,6 +318,7 @@ fn flags(value: &Payload, names: &[String], ty: &WitType, at: &Path<'_>) -> Resu
     };
     let mut set = vec![false; names.len()];
     match value {
+        Payload::String(name) => set[position(name)?] = true,
         Payload::List(items) => {
             for (index, item) in items.iter().enumerate() {
                 match item {

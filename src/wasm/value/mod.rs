@@ -6,7 +6,8 @@
 //!
 //! # Invariants
 //! - What a type accepts is decided in one place (`accept`): everything after it sees payloads in the exact shape in which
-//!   values of the type come back, so calling with a returned value returns it.
+//!   values of the type come back, so calling with a returned value returns it. What scripts see of a result (`forms`) is
+//!   made from that shape and accepted like it.
 //! - Nothing panics on a value: every misfit is a [`ValueError`] that names the place and what was expected.
 //! - Recursion is bounded by the type (at most [`MAX_TYPE_PARTS`] parts, and wasmtime bounds their nesting), not by the
 //!   value.
@@ -16,6 +17,7 @@ mod convert;
 mod core;
 mod error;
 mod example;
+mod forms;
 mod plan;
 mod signature;
 mod text;
@@ -29,6 +31,7 @@ mod tests;
 pub use convert::{lift, lower};
 pub use core::{AbiError, CorePlan, CorePlanError};
 pub use error::{ArgumentError, Hint, ValueError, ValueProblem};
+pub use forms::{BYTES_AS_NUMBERS_MAX, named_form, wippy_form};
 pub use plan::ComponentPlan;
 pub use signature::{Param, Signature, SignatureError};
 pub use types::{Case, Field, MAX_TYPE_PARTS, TypeTooLarge, WitType};

@@ -22,6 +22,7 @@ struct Awaited {
 
 pub(super) fn exec(_: &Lua, own: &Arc<Own>, args: &mut Args) -> Answer {
     let (start, _) = start(args)?;
+    let entry = start.entry.clone();
     let awaited = Arc::new(Mutex::new(Awaited::default()));
     let told = Arc::clone(&awaited);
     own.peers.spawn(start.for_result().watch(move |_: &Pid, exit: &Exit| {
@@ -41,5 +42,8 @@ pub(super) fn exec(_: &Lua, own: &Arc<Own>, args: &mut Args) -> Answer {
             }
         }
     });
-    Reply::wait(WaitReason::Function, ended, |lua, exit| Reply::values(lua, outcome(lua, &exit)?))
+    let peers = own.peers.clone();
+    Reply::wait(WaitReason::Function, ended, move |lua, exit| {
+        Reply::values(lua, outcome(lua, &peers, Some(&entry), &exit)?)
+    })
 }

@@ -279,8 +279,8 @@ impl From<process::Event> for types::Event {
     fn from(event: process::Event) -> Self {
         let ended = |from: Pid, exit: &Exit| types::Ended { pid: from.to_string(), exit: exit.into() };
         match event {
-            process::Event::Exit { from, exit } => Self::Exit(ended(from, &exit)),
-            process::Event::LinkDown { from, exit } => Self::LinkDown(ended(from, &exit)),
+            process::Event::Exit { from, exit, .. } => Self::Exit(ended(from, &exit)),
+            process::Event::LinkDown { from, exit, .. } => Self::LinkDown(ended(from, &exit)),
             process::Event::Cancel { from, reason } => {
                 Self::Cancel(types::Request { from: from.as_ref().map(Pid::to_string), reason })
             }

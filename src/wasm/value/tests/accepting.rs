@@ -344,7 +344,6 @@ fn flags() {
             ("-1", ": -1 is no set of flags, expected 0 to 7"),
             ("[1]", "[0]: expected `string`, found integer 1"),
             (r#"{"read":1}"#, ".read: expected `bool`, found integer 1"),
-            (r#""read""#, r#": expected `flags { read, write, exec }`, found string "read""#),
         ],
     );
 }

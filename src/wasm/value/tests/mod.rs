@@ -4,6 +4,7 @@ mod accepting;
 mod arbitrary;
 mod calls;
 mod core_calls;
+mod forms;
 mod guest;
 mod properties;
 mod texts;

@@ -9,6 +9,7 @@ use super::super::convert::{lift, lower};
 use super::super::core::testing;
 use super::super::error::Path;
 use super::super::example::example;
+use super::super::forms::{named_form, wippy_form};
 use super::super::text::read_text;
 use super::arbitrary::{any_type, assert_same, flat_type, typed_value, value_of};
 use super::guest::{CoreGuest, Guest, HEAP, WatTypes};
@@ -40,6 +41,21 @@ proptest! {
         assert_same(&accepted(&value, &ty).map_err(fail)?, &value)?;
         let val = lower(&value, &ty, "value").map_err(fail)?;
         assert_same(&lift(&val, &ty).map_err(fail)?, &value)?;
+    }
+
+    /// What a script sees of a result means the same value where it is an argument, but for a `none` in an option.
+    #[test]
+    fn payload_to_form_to_payload((ty, value) in typed_value(any_type())) {
+        let signature = Signature::new(vec![], vec![ty.clone()]);
+        let named = named_form(&value, &signature).map_err(fail)?;
+        assert_same(&accepted(&named, &ty).map_err(fail)?, &value)?;
+        let wippy = wippy_form(&value, &signature).map_err(fail)?;
+        let again = accepted(&wippy, &ty).map_err(fail)?;
+        let form = wippy_form(&again, &signature).map_err(fail)?;
+        assert_same(&form, &wippy)?;
+        if !value.to_string().contains(r#""some":null"#) {
+            assert_same(&again, &value)?;
+        }
     }
 
     /// What is printed as JSON means the same value when it is typed.
