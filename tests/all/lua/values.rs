@@ -76,8 +76,10 @@ fn house() -> House {
     let mut entries = String::new();
     for (name, _) in FUNCTIONS {
         let _ = writeln!(entries, "- {{ name: {name}, kind: process.wasm, text: echo, method: {name} }}");
-        let _ =
-            writeln!(entries, "- {{ name: {name}.named, kind: process.wasm, text: echo, method: {name}, values: named }}");
+        let _ = writeln!(
+            entries,
+            "- {{ name: {name}.named, kind: process.wasm, text: echo, method: {name}, values: named }}"
+        );
     }
     entries.push_str("- { name: values, kind: process.lua, source: file://values.lua, method: main }\n");
     let app = text_app(&[("echo", &echo())], &entries);
