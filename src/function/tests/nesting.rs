@@ -57,6 +57,7 @@ fn two_functions_that_wait_for_each_other_are_parted() {
     let other = world.call("h", 1);
     world.until_begun(&[1]);
     let one = world.call_along(&["f", "h", "g"], 2);
+    until("the first one waits", || world.stats("h").queued == 1);
     let two = world.call_along(&["g", "h", "f"], 3);
     until("both wait", || world.stats("h").queued == 2);
     world.open(1);
