@@ -105,6 +105,11 @@ impl Vm {
         let own = Arc::clone(&self.own);
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         self.lua.set_global_hook(triggers, move |_, debug| {
+            // It was stopped before and goes on: something that this room knows nothing of called it from C, where it can't be
+            // suspended. An error is the next best thing.
+            if own.meter.is_ending() {
+                return Err(mlua::Error::runtime("the process has ended"));
+            }
             let stops = own.meter.hook(|| debug.source().source.is_some_and(|name| Chunks::is_critical(&name)));
             Ok(if stops { VmState::Yield } else { VmState::Continue })
         })
