@@ -201,12 +201,10 @@ pub(super) fn outcome(lua: &Lua, peers: &Peers, entry: Option<&EntryId>, exit: &
     let problem = match exit {
         Exit::Returned(payload) => {
             let form = entry.map_or(Ok(Cow::Borrowed(payload)), |entry| peers.for_scripts(entry, payload));
-            match form
-                .map_err(|problem| ErrorObject::invalid(problem.to_string()))
-                .and_then(|form| Ok(value::to_lua(lua, &form)?))
-            {
-                Ok(value) => return Ok((value, Value::Nil)),
-                Err(problem) => problem,
+            match form.map(|form| value::to_lua(lua, &form)) {
+                Ok(Ok(value)) => return Ok((value, Value::Nil)),
+                Ok(Err(problem)) => problem.into(),
+                Err(problem) => ErrorObject::invalid(problem.to_string()),
             }
         }
         exit => match ErrorObject::of_exit(exit) {
