@@ -9,7 +9,7 @@ use mlua::{Table, Value};
 
 use crate::lua::call::{Args, Refusal, Reply};
 use crate::lua::error::{ErrorObject, Kind};
-use crate::lua::value::{self, NODES_MAX, ValueError};
+use crate::lua::value::{self, NODES_MAX};
 use crate::lua::vm::Builder;
 use crate::process::Payload;
 
@@ -24,7 +24,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     fields.raw_set(
         "encode",
         builder.function("encode", |lua, _, args| {
-            let value = value::to_payload(&args.next()).map_err(|problem| unsaid(&problem))?;
+            let value = whole(&args.next())?;
             Reply::values(lua, lua.create_string(text_of(&value))?)
         })?,
     )?;
@@ -39,7 +39,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
         "validate",
         builder.function("validate", |lua, _, args| {
             let schema = schema_of(&args.next())?;
-            let value = value::to_payload(&args.next()).map_err(|problem| unsaid(&problem))?;
+            let value = whole(&args.next())?;
             schema::validate(&schema, &to_json(&value)).map_err(ErrorObject::invalid)?;
             Reply::values(lua, true)
         })?,
@@ -79,8 +79,21 @@ fn text(args: &mut Args) -> Result<String, Refusal> {
     }
 }
 
-fn unsaid(problem: &ValueError) -> ErrorObject {
-    ErrorObject::new(Kind::Internal, problem.to_string())
+/// The payload of a value without gaps in its lists: elsewhere they are nil, here Wippy refuses them.
+fn whole(value: &Value) -> Result<Payload, Refusal> {
+    fn has_gap(value: &Payload) -> bool {
+        match value {
+            Payload::List(items) => items.iter().any(|item| item.is_nil() || has_gap(item)),
+            Payload::Map(fields) => fields.values().any(has_gap),
+            _ => false,
+        }
+    }
+    let unsaid = |problem: String| ErrorObject::new(Kind::Internal, problem);
+    let value = value::to_payload(value).map_err(|problem| unsaid(problem.to_string()))?;
+    if has_gap(&value) {
+        return Err(unsaid("a table has gaps between its positions; fill them, or use texts as keys".to_owned()).into());
+    }
+    Ok(value)
 }
 
 /// The payload that a text says, numbers as Lua has them.
