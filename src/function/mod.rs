@@ -27,6 +27,7 @@ mod site;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +45,7 @@ use error::parse_target;
 use pool::Pool;
 use site::Site;
 
-use crate::process::{HostKind, Manager, Payload, Peers, Program};
+use crate::process::{FormError, HostKind, Manager, Payload, Peers, Program};
 use crate::reactor::Clock;
 use crate::registry::{EntryId, Isolation, Pool as PoolSpec};
 
@@ -178,6 +179,18 @@ impl WeakFunctions {
         match self.0.upgrade() {
             Some(room) => room.call(Some(caller), target, input, true),
             None => Call::refused(parse_target(target).map_or_else(|error| error, |entry| CallError::Closed { entry })),
+        }
+    }
+
+    /// What a function has answered, in the form in which a script is to see it.
+    ///
+    /// # Errors
+    /// See [`Program::for_scripts`].
+    pub fn for_scripts<'a>(&self, entry: &EntryId, value: &'a Payload) -> Result<Cow<'a, Payload>, FormError> {
+        let room = self.0.upgrade();
+        match room.as_ref().and_then(|room| room.open.get()?.pools.get(entry)) {
+            Some(pool) => pool.program().for_scripts(value),
+            None => Ok(Cow::Borrowed(value)),
         }
     }
 }

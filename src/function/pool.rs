@@ -159,6 +159,10 @@ impl Pool {
         pool
     }
 
+    pub(super) fn program(&self) -> &dyn Program {
+        &*self.program
+    }
+
     pub(super) fn entry(&self) -> &EntryId {
         &self.entry
     }

@@ -26,7 +26,7 @@ mod types;
 pub mod wit_text;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use convert::{lift, lower};
 pub use core::{AbiError, CorePlan, CorePlanError};

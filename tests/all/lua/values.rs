@@ -11,11 +11,11 @@ use crate::support::{House, text_app};
 
 /// The functions of the guest, with the types of what they hand back. Types with names come first.
 const TYPES: &str = r#"
-    (type $t0 (enum "red" "green" "blue")) (export $color "color" (type $t0))
-    (type $t1 (flags "read" "write" "exec")) (export $access "access" (type $t1))
-    (type $t2 (variant (case "circle" f64) (case "square") (case "maybe" (option u8)))) (export $shape "shape" (type $t2))
-    (type $t3 (record (field "top-left" (option u32)) (field "name" (option string)))) (export $record "record" (type $t3))
-    (type $t4 (record (field "id" u8) (field "tags" (list $color)))) (export $item "item" (type $t4))
+    (type $t0 (enum "red" "green" "blue")) (export $color "color-type" (type $t0))
+    (type $t1 (flags "read" "write" "exec")) (export $access "access-type" (type $t1))
+    (type $t2 (variant (case "circle" f64) (case "square") (case "maybe" (option u8)))) (export $shape "shape-type" (type $t2))
+    (type $t3 (record (field "top-left" (option u32)) (field "name" (option string)))) (export $record "record-type" (type $t3))
+    (type $t4 (record (field "id" u8) (field "tags" (list $color)))) (export $item "item-type" (type $t4))
 "#;
 
 const FUNCTIONS: &[(&str, &str)] = &[
@@ -64,7 +64,7 @@ fn echo() -> String {
             text,
             r#"
         (func (export "{name}") (param "value" {ty}){numbers} (result (tuple {ty} u32))
-            (canon lift (core func $i "id") (memory $i "memory") (realloc (func $i "cabi_realloc"))))"#
+            (canon lift (core func $i "id") (memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))))"#
         );
     }
     text.push(')');

@@ -1,11 +1,11 @@
 //! Every type in, out, at its bounds and beyond them; random types and values through real guests.
 
 mod accepting;
-mod arbitrary;
+pub(crate) mod arbitrary;
 mod calls;
 mod core_calls;
 mod forms;
-mod guest;
+pub(crate) mod guest;
 mod properties;
 mod texts;
 
