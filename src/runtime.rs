@@ -8,6 +8,8 @@ mod plan;
 mod scripts;
 mod services;
 mod survey;
+#[cfg(all(test, feature = "lua", not(wippy_loom)))]
+mod values;
 
 use std::hash::BuildHasher as _;
 use std::io;

@@ -14,7 +14,7 @@ fn name(index: usize) -> String {
 }
 
 /// A random type of all that a component can say, nested up to four deep.
-pub(super) fn any_type() -> BoxedStrategy<WitType> {
+pub(crate) fn any_type() -> BoxedStrategy<WitType> {
     nested(prop_oneof![scalar(), Just(WitType::String)].boxed(), true)
 }
 
@@ -55,7 +55,7 @@ fn nested(leaf: BoxedStrategy<WitType>, with_lists: bool) -> BoxedStrategy<WitTy
 }
 
 /// A random value of a type in exact shape.
-pub(super) fn value_of(ty: &WitType) -> BoxedStrategy<Payload> {
+pub(crate) fn value_of(ty: &WitType) -> BoxedStrategy<Payload> {
     let payload_of = |ty: &Option<Box<WitType>>| match ty {
         Some(ty) => value_of(ty),
         None => Just(Payload::Nil).boxed(),
@@ -120,7 +120,7 @@ pub(super) fn typed_value(ty: BoxedStrategy<WitType>) -> impl Strategy<Value = (
 }
 
 /// Equality that counts NaN as equal to itself and tells zeros apart.
-pub(super) fn assert_same(found: &Payload, expected: &Payload) -> Result<(), TestCaseError> {
+pub(crate) fn assert_same(found: &Payload, expected: &Payload) -> Result<(), TestCaseError> {
     prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
     Ok(())
 }

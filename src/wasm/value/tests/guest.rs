@@ -75,6 +75,19 @@ pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+/// The text of a component around [`CORE`] with more core functions and these exports: names with component function types
+/// in WAT, lifted from core functions.
+pub(crate) fn component(types: &str, core: &str, exports: &[(&str, &str, &str)]) -> String {
+    let lifts: String = exports
+        .iter()
+        .map(|(name, core, ty)| {
+            let options = r#"(memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))"#;
+            format!("(func (export \"{name}\") {ty} (canon lift (core func $i \"{core}\") {options}))\n")
+        })
+        .collect();
+    format!("(component\n(core module $m {CORE}\n{core})\n(core instance $i (instantiate $m))\n{types}\n{lifts})")
+}
+
 /// A component around [`CORE`] with more core functions and these exports, an instance and a plan for each.
 pub(super) struct Guest {
     pub(super) store: Store<()>,
@@ -85,16 +98,7 @@ pub(super) struct Guest {
 impl Guest {
     /// `exports` are names with component function types in WAT, lifted from the core functions of `core` by `lifts`.
     pub(super) fn new(engine: &Engine, types: &str, core: &str, exports: &[(&str, &str, &str)]) -> Guest {
-        let lifts: String = exports
-            .iter()
-            .map(|(name, core, ty)| {
-                let options = r#"(memory (core memory $i "memory")) (realloc (core func $i "cabi_realloc"))"#;
-                format!("(func (export \"{name}\") {ty} (canon lift (core func $i \"{core}\") {options}))\n")
-            })
-            .collect();
-        let text = format!(
-            "(component\n(core module $m {CORE}\n{core})\n(core instance $i (instantiate $m))\n{types}\n{lifts})"
-        );
+        let text = component(types, core, exports);
         let component = Component::new(engine, &text).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
         let mut store = Store::new(engine, ());
         let instance = now(Linker::new(engine).instantiate_async(&mut store, &component)).unwrap();
@@ -151,13 +155,13 @@ impl CoreGuest {
 
 /// Component types in WAT: records, variants, enums and flags must be exported under a name to be used by exports.
 #[derive(Default)]
-pub(super) struct WatTypes {
-    pub(super) definitions: String,
+pub(crate) struct WatTypes {
+    pub(crate) definitions: String,
     count: usize,
 }
 
 impl WatTypes {
-    pub(super) fn reference(&mut self, ty: &WitType) -> String {
+    pub(crate) fn reference(&mut self, ty: &WitType) -> String {
         let body = match ty {
             WitType::List(element) => return format!("(list {})", self.reference(element)),
             WitType::Option(some) => return format!("(option {})", self.reference(some)),
