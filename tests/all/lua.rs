@@ -1,5 +1,7 @@
 /// What scripts may use.
 mod core;
+/// A supervisor in Lua.
+mod supervisor;
 /// Scripts that do not end by themselves.
 mod unruly;
 /// Values between scripts and guests.
