@@ -23,8 +23,10 @@ pub(super) struct FileStorage {
     spec: EnvStorageFile,
     /// The file as messages name it.
     shown: PathBuf,
-    /// Held while the file is replaced, so that two changes cannot lose one another.
+    /// Held for a moment only: lookups do not wait for the disk.
     document: Mutex<Result<Document, EnvError>>,
+    /// Held while the file is replaced, so that two changes cannot lose one another.
+    replacing: Mutex<()>,
 }
 
 impl FileStorage {
@@ -33,7 +35,7 @@ impl FileStorage {
     pub(super) fn read(id: &EntryId, spec: EnvStorageFile, app_root: &Path) -> Self {
         let shown = spec.file_path.strip_prefix(app_root).unwrap_or(&spec.file_path).to_owned();
         let document = Mutex::new(read(id, &spec, &shown));
-        Self { id: id.clone(), spec, shown, document }
+        Self { id: id.clone(), spec, shown, document, replacing: Mutex::new(()) }
     }
 
     pub(super) fn get(&self, key: &str) -> Result<Option<String>, EnvError> {
@@ -44,8 +46,8 @@ impl FileStorage {
         if !dotenv::is_key(key) {
             return Err(EnvError::BadKey { storage: self.id.clone(), key: key.to_owned() });
         }
-        let mut current = self.document.lock();
-        let mut changed = current.as_ref().map_err(EnvError::clone)?.clone();
+        let _replacing = self.replacing.lock();
+        let mut changed = self.document.lock().as_ref().map_err(EnvError::clone)?.clone();
         changed.set(key, value);
         let text = changed.text();
         let path = &self.shown;
@@ -57,7 +59,7 @@ impl FileStorage {
             path: path.clone(),
             source: Arc::new(source),
         })?;
-        *current = Ok(changed);
+        *self.document.lock() = Ok(changed);
         Ok(())
     }
 

@@ -8,7 +8,7 @@
 //! The way in is [`Environment::open`], the question [`Environment::lookup`].
 //!
 //! # Invariants
-//! - A lookup never waits: files are read once, when the environment is made.
+//! - A lookup never waits: files are read once, when the environment is made, and it does not wait for who replaces one.
 //! - An empty value counts as none, and then the variable's default applies.
 //! - What is written to a storage is seen by every later lookup, and a file is replaced as a whole or not at all.
 //! - Files are bounded by [`FILE_BYTES_MAX`], values by [`VALUE_BYTES_MAX`], chains of routers by [`ROUTERS_MAX`].
@@ -101,6 +101,11 @@ impl Environment {
         let found = self.inner.get(&spec.storage, variable, &key_of(variable, spec), ROUTERS_MAX)?;
         let value = found.or_else(|| spec.default.clone());
         Ok(value.filter(|value| !value.is_empty()))
+    }
+
+    /// Every variable with its public name, where it has one. In no order.
+    pub fn variables(&self) -> impl Iterator<Item = (&EntryId, Option<&str>)> {
+        self.inner.variables.iter().map(|(id, spec)| (id, spec.variable.as_deref()))
     }
 
     /// The storage of a variable; `None` for a variable that does not exist.

@@ -95,12 +95,16 @@ pub enum VolumeError {
         source: io::Error,
     },
     /// The volume's `mode` forbids it.
-    #[error("`{path}` in `{volume}` may not be read, the owner has no `r` in its `mode: \"{mode:04o}\"`")]
+    #[error("`{path}` in `{volume}` may not be {deed}, the owner has no `{bit}` in its `mode: \"{mode:04o}\"`")]
     Denied {
         /// The entry.
         volume: EntryId,
         /// The path inside the volume.
         path: String,
+        /// What was to be done with it: `read`, `changed` or `entered`.
+        deed: &'static str,
+        /// The bit that is missing: `r`, `w` or `x`.
+        bit: char,
         /// The mode.
         mode: u32,
     },
@@ -141,6 +145,50 @@ pub enum VolumeError {
         path: String,
         /// The bound.
         bytes_max: u64,
+    },
+    /// There is something with this name already.
+    #[error("`{path}` in `{volume}` exists already")]
+    Exists {
+        /// The entry.
+        volume: EntryId,
+        /// The path inside the volume.
+        path: String,
+    },
+    /// It is no folder.
+    #[error("`{path}` in `{volume}` is not a directory")]
+    NotADirectory {
+        /// The entry.
+        volume: EntryId,
+        /// The path inside the volume.
+        path: String,
+    },
+    /// It is a folder with something in it.
+    #[error("`{path}` in `{volume}` is not empty, remove what is in it before")]
+    NotEmpty {
+        /// The entry.
+        volume: EntryId,
+        /// The path inside the volume.
+        path: String,
+    },
+    /// The folder has more names than are listed at once.
+    #[error("`{path}` in `{volume}` has more than {names_max} names, the most that are listed")]
+    TooMany {
+        /// The entry.
+        volume: EntryId,
+        /// The path inside the volume.
+        path: String,
+        /// The bound.
+        names_max: usize,
+    },
+    /// The system refuses to change it.
+    #[error("`{path}` in `{volume}` cannot be changed")]
+    Change {
+        /// The entry.
+        volume: EntryId,
+        /// The path inside the volume.
+        path: String,
+        /// The system's answer.
+        source: io::Error,
     },
     /// The system refuses to open or read it.
     #[error("`{path}` in `{volume}` cannot be read")]

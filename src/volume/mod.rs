@@ -4,16 +4,18 @@
 //! no symbolic link leads out of it, also when somebody moves folders meanwhile.
 //!
 //! It must not know processes, guests, or how WASI names its errors: it gives the directory ([`Volume::dir`]) and what may
-//! be done in it ([`Volume::access`]), and reads whole files for those who load.
+//! be done in it ([`Volume::access`]), reads whole files for those who load, and does by path what scripts ask for.
 //!
 //! The way in is [`Volumes::open`] for an application, [`Volume::open`] for one folder.
 //!
 //! # Invariants
 //! - A volume that exists is open: what happens to the path of its folder later does not change where it leads.
 //! - Nothing here waits for another program: a FIFO or a device is refused, not read.
-//! - What is read into memory is bounded by [`FILE_BYTES_MAX`], what is listed for a suggestion by `NAMES_MAX`.
+//! - What is read into memory is bounded by [`FILE_BYTES_MAX`], what is listed by [`NAMES_LISTED_MAX`],
+//!   for a suggestion by `NAMES_MAX`.
 
 mod error;
+mod files;
 
 use std::collections::HashMap;
 use std::error::Error as _;
@@ -27,6 +29,7 @@ use cap_std::fs::{Dir, FileType, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 
 pub use error::{FileKind, Similar, VolumeError};
+pub use files::{FileMode, Listed, NAMES_LISTED_MAX, Stat};
 
 use crate::reactor::assert_may_block;
 use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, FsDirectory, Registry, Severity, Spec};
@@ -238,17 +241,10 @@ impl Volume {
         assert_may_block();
         let volume = || self.inner.id.clone();
         let shown = || format!("/{}", path.trim_start_matches('/'));
-        if !self.access().read {
-            return Err(VolumeError::Denied { volume: volume(), path: shown(), mode: self.inner.mode });
-        }
-        let inside = match path.trim_start_matches('/') {
-            "" => ".",
-            inside => inside,
-        };
+        self.check_read(path)?;
+        let inside = inside(path);
         let failed = |error| self.read_error(inside, error);
-        // Non-blocking: opening a FIFO without writer returns, and what it is is asked of the open file.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let options = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).to_owned();
+        let options = never_waiting(OpenOptions::new().read(true));
         let mut file = self.inner.dir.open_with(inside, &options).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
@@ -349,6 +345,21 @@ fn names_of(entries: impl Iterator<Item = io::Result<std::ffi::OsString>>) -> Ve
         entries.take(NAMES_MAX).filter_map(|name| name.ok().and_then(|name| name.into_string().ok())).collect();
     names.sort();
     names
+}
+
+/// The path below the root that `path` means: a leading `/` is the root.
+fn inside(path: &str) -> &str {
+    match path.trim_start_matches('/') {
+        "" => ".",
+        inside => inside,
+    }
+}
+
+/// The same, but opening a FIFO without the other side returns, and no terminal becomes the program's: what it is is asked
+/// of the open file.
+fn never_waiting(options: &mut OpenOptions) -> OpenOptions {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.custom_flags(flags.bits().cast_signed()).to_owned()
 }
 
 fn kind_of(file_type: FileType) -> FileKind {
