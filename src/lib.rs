@@ -41,7 +41,7 @@
 //! | [`function`] | functions, their pools and calls; knows no language | `process`, `registry`, `reactor`, `security` |
 //! | [`wasi`] | host functions over the reactor | `reactor`, `volume`, `env`, `security` |
 //! | [`wasm`] | modules, linking, fibers, values | `wasi`, `process`, `function`, `registry`, `reactor`, `volume`, `env`, `security` |
-//! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor`, `security` |
+//! | `lua` | scripts, coroutines, modules, values | `process`, `registry`, `reactor`, `volume`, `env`, `security` |
 //! | [`batch`] | one entry over many inputs: windows, journals, records | `process`, `registry` |
 //! | [`control`] | `ps`, `kill`, `cancel`: the socket of a running runtime, both ends | `process`, `reactor` |
 //! | [`runtime`] | wires all of them, once | all above |

@@ -358,6 +358,7 @@ impl RuntimeBuilder {
         let (policies, problems) = Policies::load(&registry);
         diagnostics.append(problems);
         let (environment, problems) = Environment::open(&registry);
+        let environment = Arc::new(environment);
         diagnostics.append(problems);
         let (engines, uncached) = Engines::new(&self.engine)?;
         if let Some(error) = uncached {
@@ -368,7 +369,7 @@ impl RuntimeBuilder {
         let sources = wasm::Sources {
             registry: &registry,
             volumes: &volumes,
-            environment: &Arc::new(environment),
+            environment: &environment,
             resolver: &self.resolver,
             streams: &streams,
             functions: &functions.downgrade(),
@@ -377,7 +378,7 @@ impl RuntimeBuilder {
         let wasm::Loaded { mut programs, functions: callable, diagnostics: problems } =
             wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
-        let scripts = Scripts::new(&streams);
+        let scripts = Scripts::new(&streams, &volumes, &environment);
         diagnostics.append(scripts.load(&registry, &mut programs));
         for program in self.programs {
             let entry = program.entry().clone();

@@ -90,6 +90,12 @@ impl ErrorObject {
         Self { kind, message: message.into(), ..Self::default() }
     }
 
+    /// One with the text of an error and of what caused it.
+    pub(super) fn caused(kind: Kind, error: &dyn std::error::Error) -> Self {
+        let causes = std::iter::successors(error.source(), |cause| cause.source());
+        Self::new(kind, causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
+    }
+
     /// A mistake of the caller that a script may want to handle.
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self::new(Kind::Invalid, message)

@@ -8,8 +8,8 @@ use super::call::{Refusal, Reply, encode, go_on};
 use super::own::{Order, Own};
 use super::value;
 
-/// The longest line of the log that one `print` makes, in bytes; the rest is left out.
-const LOG_LINE_MAX: usize = 64 << 10;
+/// The longest line of the log that a script makes, in bytes; the rest is left out.
+pub(super) const LOG_LINE_MAX: usize = 64 << 10;
 
 pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<()> {
     host.raw_set("text", lua.create_function(|_, value: Value| Ok(value::text_of(&value)))?)?;

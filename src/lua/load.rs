@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::chunks::Chunks;
 use super::modules;
-use super::program::{Program, Script, Shared, Startable, Unit};
+use super::program::{Program, Script, Shared, Startable, Unit, World};
 use super::script;
-use super::terminal::Terminal;
 use crate::process;
 use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, LuaSpec, Registry, Severity, Spec};
 use crate::suggest::closest;
@@ -23,9 +22,9 @@ pub(crate) type Programs = HashMap<EntryId, Arc<dyn process::Program>>;
 pub(crate) struct Engine(Arc<Shared>);
 
 impl Engine {
-    /// An engine whose commands have this terminal.
-    pub(crate) fn new(terminal: Arc<dyn Terminal>) -> Self {
-        Self(Arc::new(Shared { chunks: Chunks::default(), ticks: Arc::default(), terminal }))
+    /// An engine for the scripts of an application that has this.
+    pub(crate) fn new(world: World) -> Self {
+        Self(Arc::new(Shared { chunks: Chunks::default(), ticks: Arc::default(), world }))
     }
 
     /// Has scripts look up; called by the ticker.

@@ -25,6 +25,7 @@ mod meter;
 mod modules;
 mod own;
 mod pattern;
+mod pool;
 mod ports;
 mod program;
 mod script;
@@ -34,4 +35,5 @@ mod value;
 mod vm;
 
 pub(crate) use load::Engine;
+pub(crate) use program::World;
 pub(crate) use terminal::{Sink, Source, Streams, Terminal};

@@ -10,7 +10,9 @@ use parking_lot::Mutex;
 use super::call::{Answer, Reply, Waiting};
 use super::drive::Coroutines;
 use super::meter::Meter;
+use super::pool::Turns;
 use super::ports::Ports;
+use super::program::Shared;
 use super::terminal::Streams;
 use crate::limits::{Charge, LimitExceeded, Usage, WaitReason};
 use crate::process::{Birth, Exit, Inbox, Peers, Pid, Stdio, Tasks};
@@ -25,6 +27,10 @@ pub(super) struct Own {
     pub(super) peers: Peers,
     pub(super) reactor: Arc<Reactor>,
     pub(super) tasks: Tasks,
+    /// What all scripts of the application have.
+    pub(super) shared: Arc<Shared>,
+    /// Who of its coroutines may use the blocking pool.
+    pub(super) turns: Arc<Turns>,
     pub(super) usage: Arc<Usage>,
     pub(super) meter: Meter,
     /// Who may take what comes in.
@@ -92,8 +98,8 @@ impl Drop for Own {
 }
 
 impl Own {
-    pub(super) fn new(birth: Birth, ticks: Arc<AtomicU64>, streams: Option<Streams>) -> Arc<Self> {
-        let meter = Meter::new(ticks, Arc::clone(&birth.usage), birth.reactor.clock().clone());
+    pub(super) fn new(birth: Birth, shared: Arc<Shared>, streams: Option<Streams>) -> Arc<Self> {
+        let meter = Meter::new(Arc::clone(&shared.ticks), Arc::clone(&birth.usage), birth.reactor.clock().clone());
         debug_assert!(streams.is_none() || matches!(birth.stdio, Stdio::Terminal));
         Arc::new(Self {
             entry: birth.entry,
@@ -101,6 +107,8 @@ impl Own {
             peers: birth.peers,
             reactor: birth.reactor,
             tasks: birth.tasks,
+            shared,
+            turns: Arc::default(),
             usage: birth.usage,
             meter,
             ports: Ports::default(),

@@ -1,9 +1,11 @@
-//! The ends of the mailbox that a script has: its inbox, its events, and the topics it listens to.
+//! What comes in for a script: its inbox, its events, the topics it listens to, and what it hears of the bus.
 //!
 //! Nothing is moved out of the mailbox before a coroutine takes it, so the bounds of the mailbox are those of a script, too. A
-//! message of a topic that somebody listens to is for that one; all others are for the inbox, whether it is read or not.
+//! message of a topic that somebody listens to is for that one; all others are for the inbox, whether it is read or not. What
+//! the bus tells waits there, within its bounds.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +17,7 @@ use super::error::{self, ErrorObject};
 use super::modules::PayloadObject;
 use super::own::{self, Held, Own};
 use super::value;
-use crate::process::{Event, Exit, Message, Payload, Peers, Pid, Topic};
+use crate::process::{Event, Exit, Heard, Listening, Message, Payload, Peers, Pid, Topic, fits_wildcard};
 use crate::registry::EntryId;
 
 /// The number of the inbox.
@@ -25,6 +27,9 @@ pub(super) const EVENTS: i64 = 2;
 
 /// Topics that a process may listen to at once: each message is compared with all of them.
 pub(super) const LISTENERS_MAX: usize = 256;
+
+/// Subscriptions to the bus that a process may have at once: each keeps up to a MiB of what is not read yet.
+pub(super) const SUBSCRIPTIONS_MAX: usize = 64;
 
 /// A topic that somebody listens to.
 struct Listener {
@@ -39,6 +44,7 @@ struct Listener {
 #[derive(Default)]
 pub(super) struct Ports {
     listeners: Mutex<Vec<Listener>>,
+    subscriptions: Mutex<HashMap<i64, Listening>>,
     next: Mutex<i64>,
     /// Whether a coroutine may wait for one of the ports.
     watched: AtomicBool,
@@ -64,11 +70,38 @@ impl Ports {
         if listeners.len() >= LISTENERS_MAX {
             return None;
         }
-        let mut next = self.next.lock();
-        *next += 1;
-        let number = EVENTS + *next;
+        let number = self.number();
         listeners.push(Listener { number, pattern, whole });
         Some(number)
+    }
+
+    /// A number that no port had before.
+    fn number(&self) -> i64 {
+        let mut next = self.next.lock();
+        *next += 1;
+        EVENTS + *next
+    }
+
+    /// Takes in what the bus tells; none at the bound.
+    pub(super) fn subscribe(&self, listening: Listening) -> Option<i64> {
+        let mut subscriptions = self.subscriptions.lock();
+        if subscriptions.len() >= SUBSCRIPTIONS_MAX {
+            return None;
+        }
+        let number = self.number();
+        subscriptions.insert(number, listening);
+        Some(number)
+    }
+
+    /// Hears no more of the bus.
+    pub(super) fn unsubscribe(&self, number: i64) {
+        let listening = self.subscriptions.lock().remove(&number);
+        drop(listening);
+    }
+
+    /// How many events a subscription was too slow for.
+    pub(super) fn missed(&self, number: i64) -> u64 {
+        self.subscriptions.lock().get(&number).map_or(0, Listening::lost)
     }
 
     /// Listens no more: what is still there for it is for the inbox.
@@ -83,6 +116,13 @@ impl Ports {
         if number == EVENTS {
             return match own.inbox.poll_event(&mut context) {
                 Poll::Ready(event) => event_to_lua(lua, &own.peers, &event).map(Some),
+                Poll::Pending => Ok(None),
+            };
+        }
+        let heard = self.subscriptions.lock().get(&number).map(|listening| listening.poll_next(&mut context));
+        if let Some(heard) = heard {
+            return match heard {
+                Poll::Ready(heard) => heard_to_lua(lua, &heard).map(Some),
                 Poll::Pending => Ok(None),
             };
         }
@@ -107,22 +147,8 @@ impl Ports {
 fn owner(listeners: &[Listener], topic: &Topic) -> i64 {
     let topic = topic.as_str();
     let exact = listeners.iter().find(|listener| listener.pattern == topic);
-    let found = exact.or_else(|| listeners.iter().find(|listener| matches(&listener.pattern, topic)));
+    let found = exact.or_else(|| listeners.iter().find(|listener| fits_wildcard(&listener.pattern, topic)));
     found.map_or(INBOX, |listener| listener.number)
-}
-
-/// Whether a topic fits a pattern, in which `*` stands for any text.
-fn matches(pattern: &str, topic: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(rest) = parts.next().and_then(|first| topic.strip_prefix(first)) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    let mut rest = rest;
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// What a message says: its payload, a list of several.
@@ -159,6 +185,20 @@ impl UserData for MessageObject {
             }
         });
     }
+}
+
+/// An event of the bus; `missed` is there where some before it are not.
+fn heard_to_lua(lua: &Lua, heard: &Heard) -> mlua::Result<Value> {
+    let event = &*heard.event;
+    let table = lua.create_table()?;
+    for (name, text) in [("system", &event.system), ("kind", &event.kind), ("path", &event.path)] {
+        table.raw_set(name, lua.create_string(text)?)?;
+    }
+    table.raw_set("data", said(lua, std::slice::from_ref(&event.data))?)?;
+    if heard.missed > 0 {
+        table.raw_set("missed", heard.missed)?;
+    }
+    Ok(Value::Table(table))
 }
 
 /// An event in both shapes that scripts know: `kind` and `result`, and the older `type` and `value`.
@@ -228,21 +268,5 @@ mod tests {
         assert_eq!([owner("orders.new"), owner("orders.old"), owner("x")], [exact, star, INBOX]);
         ports.unlisten(exact);
         assert_eq!(super::owner(&ports.listeners.lock(), &"orders.new".parse().unwrap()), star);
-    }
-
-    #[test]
-    fn a_star_is_any_text() {
-        for (pattern, topic, fits) in [
-            ("a", "a", true),
-            ("a", "ab", false),
-            ("*", "", true),
-            ("a*", "abc", true),
-            ("*c", "abc", true),
-            ("a*c*e", "abcde", true),
-            ("a*c*e", "abde", false),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches(pattern, topic), fits, "{pattern} {topic}");
-        }
     }
 }

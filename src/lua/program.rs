@@ -16,12 +16,14 @@ use super::own::Own;
 use super::terminal::{Streams, Terminal};
 use super::value;
 use super::vm::{Builder, Vm};
+use crate::env::Environment;
 use crate::limits::{Bytes, LimitExceeded, Limits};
 use crate::process::{
     self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, Progress, ResultStyle, Stdio,
 };
 use crate::reactor::BlockingCall;
 use crate::registry::{EntryId, LimitsSpec};
+use crate::volume::Volumes;
 
 /// Bytes that the stack of a coroutine may take: Lua itself ends a recursion at a million slots of 16 bytes.
 const STACK_BYTES: u64 = 16_000_000;
@@ -106,7 +108,17 @@ pub(super) struct Shared {
     pub(super) chunks: Chunks,
     /// Counts on at every tick.
     pub(super) ticks: Arc<AtomicU64>,
-    pub(super) terminal: Arc<dyn Terminal>,
+    pub(super) world: World,
+}
+
+/// What an application gives its scripts.
+pub(crate) struct World {
+    /// The standard streams of commands.
+    pub(crate) terminal: Arc<dyn Terminal>,
+    /// Its file systems.
+    pub(crate) volumes: Volumes,
+    /// Its variables.
+    pub(crate) environment: Environment,
 }
 
 /// A loaded Lua entry.
@@ -223,8 +235,8 @@ impl LuaProcess {
     fn begin(&self, mut birth: Birth, context: &Context<'_>) -> Result<Box<Driver>, Exit> {
         let Program { script, shared, .. } = &*self.program;
         let input = std::mem::take(&mut birth.input);
-        let streams = matches!(birth.stdio, Stdio::Terminal).then(|| shared.terminal.open(&birth.reactor));
-        let own = Own::new(birth, Arc::clone(&shared.ticks), streams);
+        let streams = matches!(birth.stdio, Stdio::Terminal).then(|| shared.world.terminal.open(&birth.reactor));
+        let own = Own::new(birth, Arc::clone(shared), streams);
         own.enter(context);
         let failed = |error| self.exit_of(&own, Finished::Failed(error), None);
         let (vm, boot, units) = Vm::new(Arc::clone(&own), script, &shared.chunks).map_err(failed)?;

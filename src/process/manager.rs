@@ -13,7 +13,7 @@ use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
 use super::{
-    ArgumentError, CallChain, Host, HostKind, Keep, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, Stdio,
+    ArgumentError, Bus, CallChain, Host, HostKind, Keep, Payload, Peers, Pid, ProcessHandle, Program, Snapshot, Stdio,
     Tasks, topology,
 };
 use crate::reactor::Reactor;
@@ -396,6 +396,7 @@ pub struct Manager {
     hosts: IndexMap<EntryId, Host>,
     names: Arc<Names>,
     subscribers: Arc<Subscribers>,
+    bus: Bus,
     policies: Policies,
     /// For processes, which may outlive it by a moment.
     own: Weak<Self>,
@@ -409,6 +410,7 @@ impl Manager {
             hosts,
             names: Arc::default(),
             subscribers: Arc::default(),
+            bus: Bus::default(),
             policies,
             own: own.clone(),
         })
@@ -420,6 +422,12 @@ impl Manager {
 
     pub(super) fn subscribers(&self) -> &Arc<Subscribers> {
         &self.subscribers
+    }
+
+    /// The bus on which processes tell events.
+    #[must_use]
+    pub fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// The policies of the application.

@@ -16,6 +16,7 @@
 //! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
 mod bell;
+mod bus;
 mod calls;
 mod ceiling;
 mod cell;
@@ -52,10 +53,12 @@ pub(crate) mod testing;
 #[cfg(all(test, not(wippy_loom)))]
 mod tests;
 mod topology;
+mod wildcard;
 
 pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
 pub use crate::scheduler::TaskState as State;
+pub use bus::{BUS_BYTES, BUS_EVENTS, BUS_LISTENERS, BUS_NAME_BYTES, Bus, BusError, BusEvent, Heard, Listening};
 pub use calls::CallChain;
 pub(crate) use ceiling::Share;
 pub use ceiling::{Bound, Ceiling, Footprint, Resource};
@@ -87,5 +90,7 @@ pub use snapshot::Snapshot;
 pub(crate) use table::Bounds;
 pub use tasks::Tasks;
 pub use topology::WATCHED_MAX;
+#[cfg(feature = "lua")]
+pub(crate) use wildcard::fits_wildcard;
 
 pub use crate::registry::{PeerRules, Reach};

@@ -8,7 +8,7 @@ use super::cell::ProcessCell;
 use super::context::ContextValues;
 use super::message::{Message, SignalError};
 use super::sending::Sending;
-use super::{CallChain, FormError, Manager, Payload, Pid, SpawnError, Start};
+use super::{Bus, CallChain, FormError, Manager, Payload, Pid, SpawnError, Start};
 use crate::registry::{EntryId, IdPattern, PeerRules, Reach};
 use crate::security::{Denied, Policies, SecurityContext};
 
@@ -112,6 +112,12 @@ impl Peers {
     #[must_use]
     pub fn policies(&self) -> Policies {
         self.manager.upgrade().map(|manager| manager.policies().clone()).unwrap_or_default()
+    }
+
+    /// The bus of the runtime; one that nobody else is on once the runtime is gone.
+    #[must_use]
+    pub fn bus(&self) -> Bus {
+        self.manager.upgrade().map(|manager| manager.bus().clone()).unwrap_or_default()
     }
 
     /// Whether the policies of the process allow an action on a resource. They know this process as `meta.pid`.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::env::Environment;
 use crate::registry::{Diagnostics, Registry};
 use crate::scheduler::Ticker;
+use crate::volume::Volumes;
 use crate::wasi::ProgramStreams;
 use crate::wasm::Programs;
 
@@ -13,8 +15,12 @@ pub(super) struct Scripts(crate::lua::Engine);
 
 #[cfg(feature = "lua")]
 impl Scripts {
-    pub(super) fn new(streams: &Arc<ProgramStreams>) -> Self {
-        Self(crate::lua::Engine::new(Arc::new(super::console::Console(Arc::clone(streams)))))
+    pub(super) fn new(streams: &Arc<ProgramStreams>, volumes: &Volumes, environment: &Environment) -> Self {
+        Self(crate::lua::Engine::new(crate::lua::World {
+            terminal: Arc::new(super::console::Console(Arc::clone(streams))),
+            volumes: volumes.clone(),
+            environment: environment.clone(),
+        }))
     }
 
     /// Adds the programs of Lua entries, and tells their problems.
@@ -35,7 +41,7 @@ pub(super) struct Scripts;
 
 #[cfg(not(feature = "lua"))]
 impl Scripts {
-    pub(super) fn new(_: &Arc<ProgramStreams>) -> Self {
+    pub(super) fn new(_: &Arc<ProgramStreams>, _: &Volumes, _: &Environment) -> Self {
         Self
     }
 

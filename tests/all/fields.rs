@@ -30,7 +30,6 @@ use Seen::{By, Later};
 
 const ENDPOINTS: Seen = Later("HTTP endpoints: functions that answer requests");
 const LUA: Seen = Later("Lua");
-const WRITING: Seen = Later("setting a variable: nothing that runs can do it yet");
 
 /// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
 const FIELDS: &[(&str, &str, Seen)] = &[
@@ -43,14 +42,14 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("Dependency", "parameters", By("a_dependency_gives_a_module_what_it_requires")),
     ("EnvStorageFile", "file_path", By("variables_come_from_every_kind_of_storage")),
     ("EnvStorageFile", "auto_create", By("a_missing_file_of_variables_is_empty_when_it_may_be_made")),
-    ("EnvStorageFile", "file_mode", WRITING),
-    ("EnvStorageFile", "dir_mode", WRITING),
+    ("EnvStorageFile", "file_mode", By("a_file_of_variables_is_made_with_the_modes_of_its_entry")),
+    ("EnvStorageFile", "dir_mode", By("a_file_of_variables_is_made_with_the_modes_of_its_entry")),
     ("EnvStorageRouter", "storages", By("variables_come_from_every_kind_of_storage")),
     ("EnvStorageStatic", "values", By("variables_come_from_every_kind_of_storage")),
     ("EnvVariable", "storage", By("variables_come_from_every_kind_of_storage")),
     ("EnvVariable", "variable", By("variables_come_from_every_kind_of_storage")),
     ("EnvVariable", "default", By("variables_come_from_every_kind_of_storage")),
-    ("EnvVariable", "readonly", WRITING),
+    ("EnvVariable", "readonly", By("a_read_only_variable_is_not_changed")),
     ("FsDirectory", "directory", By("a_relative_directory_starts_at_the_application")),
     ("FsDirectory", "root", By("a_relative_directory_starts_at_the_application")),
     ("FsDirectory", "mode", By("the_owners_bits_gate_what_a_guest_does")),

@@ -2,10 +2,14 @@
 mod core;
 /// A supervisor in Lua.
 mod supervisor;
+/// That nothing of it is missing there.
+mod gaps;
 /// Scripts that do not end by themselves.
 mod unruly;
 /// Values between scripts and guests.
 mod values;
+/// What they have of the world: files, variables, events, the log.
+mod world;
 
 use std::path::PathBuf;
 

@@ -3,6 +3,9 @@
 /// The same for scripts, and what they know of it.
 #[cfg(feature = "lua")]
 mod scripts;
+/// Files, variables and events of scripts.
+#[cfg(feature = "lua")]
+mod world;
 
 use std::net::{TcpListener, UdpSocket};
 use std::time::Duration;

@@ -9,9 +9,14 @@
 
 mod channel;
 mod ctx;
+mod env;
 mod errors;
+mod events;
+mod fs;
 mod io;
 mod json;
+mod logger;
+mod object;
 mod payload;
 mod process;
 mod security;
@@ -39,9 +44,13 @@ struct Module {
 const MODULES: &[Module] = &[
     Module { name: "channel", install: channel::install, is_global: true },
     Module { name: "ctx", install: ctx::install, is_global: false },
+    Module { name: "env", install: env::install, is_global: false },
     Module { name: "errors", install: errors::install, is_global: true },
+    Module { name: "events", install: events::install, is_global: false },
+    Module { name: "fs", install: fs::install, is_global: false },
     Module { name: "io", install: io::install, is_global: false },
     Module { name: "json", install: json::install, is_global: false },
+    Module { name: "logger", install: logger::install, is_global: false },
     Module { name: "payload", install: payload::install, is_global: true },
     Module { name: "process", install: process::install, is_global: true },
     Module { name: "security", install: security::install, is_global: false },

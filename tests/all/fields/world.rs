@@ -121,6 +121,47 @@ fn a_missing_file_of_variables_is_empty_when_it_may_be_made() {
     assert!(said.code != Some(0) && said.stderr.contains("add `auto_create: true`"), "{}", said.golden());
 }
 
+/// An application with a script that sets a variable.
+#[cfg(feature = "lua")]
+fn setting(entries: &str) -> tempfile::TempDir {
+    let script = "return { main = function(name, value)\n\
+                  local done, problem = env.set(name, value)\n\
+                  return done and env.get(name) or problem:kind() .. ': ' .. problem:message()\nend }\n";
+    let index = guest_index(&format!(
+        "- {{ name: set, kind: process.lua, source: 'file://set.lua', method: main, modules: [env] }}\n{entries}"
+    ));
+    app(&[("_index.yaml", &index), ("set.lua", script)])
+}
+
+#[cfg(feature = "lua")]
+#[test]
+fn a_file_of_variables_is_made_with_the_modes_of_its_entry() {
+    use std::os::unix::fs::PermissionsExt;
+    let app = setting(
+        "- { name: file, kind: env.storage.file, file_path: deep/er/app.env, auto_create: true, file_mode: '0600', dir_mode: '0700' }
+         - { name: level, kind: env.variable, storage: app:file, variable: LEVEL }",
+    );
+    assert_said(&exec(app.path(), "app:set", &["LEVEL", "a b"]), 0, "a b\n", "");
+    let file = app.path().join("deep/er/app.env");
+    assert_eq!(std::fs::read_to_string(&file).expect("the file"), "LEVEL=\"a b\"\n");
+    let mode = |path: &str| std::fs::metadata(app.path().join(path)).expect("it was made").permissions().mode() & 0o777;
+    assert_eq!(["deep/er/app.env", "deep/er", "deep"].map(mode), [0o600, 0o700, 0o700]);
+}
+
+#[cfg(feature = "lua")]
+#[test]
+fn a_read_only_variable_is_not_changed() {
+    let app = setting(
+        "- { name: memory, kind: env.storage.memory }
+         - { name: fixed, kind: env.variable, storage: app:memory, variable: FIXED, readonly: true }
+         - { name: free, kind: env.variable, storage: app:memory, variable: FREE, readonly: false }",
+    );
+    let refused =
+        "PermissionDenied: environment variable `app:fixed` is read-only, remove its `readonly: true` to change it\n";
+    assert_said(&exec(app.path(), "app:set", &["FIXED", "x"]), 0, refused, "");
+    assert_said(&exec(app.path(), "app:set", &["FREE", "x"]), 0, "x\n", "");
+}
+
 #[test]
 fn wall_time_is_limited_in_both_spellings() {
     let spin = |limits| format!("kind: process.wasm, guest: spinner, method: spin, limits: {limits} }}");
