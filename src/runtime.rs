@@ -375,11 +375,11 @@ impl RuntimeBuilder {
             functions: &functions.downgrade(),
             allocator: engines.allocator(),
         };
-        let wasm::Loaded { mut programs, functions: callable, diagnostics: problems } =
+        let wasm::Loaded { mut programs, functions: mut callable, diagnostics: problems } =
             wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
-        let scripts = Scripts::new(&streams, &volumes, &environment);
-        diagnostics.append(scripts.load(&registry, &mut programs));
+        let scripts = Scripts::new(&streams, &volumes, &environment, &functions);
+        diagnostics.append(scripts.load(&registry, &mut programs, &mut callable));
         for program in self.programs {
             let entry = program.entry().clone();
             if registry.get(&entry).is_some() || programs.insert(entry.clone(), program).is_some() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::error::CallError;
+use super::options::CallOptions;
 use super::pool::Pool;
 use crate::process::{CallChain, Payload, Peers, ProcessHandle, step};
 
@@ -40,10 +41,13 @@ pub(super) struct CallCell {
     answered: Condvar,
 }
 
+/// What the process of a call is given: its arguments, and what it has beside them.
+pub(super) type Asked = (Vec<Payload>, CallOptions);
+
 #[derive(Default)]
 struct Stand {
     /// Until it runs.
-    input: Option<Vec<Payload>>,
+    asked: Option<Asked>,
     /// While it runs.
     process: Option<ProcessHandle>,
     answer: Option<Answer>,
@@ -67,8 +71,8 @@ impl Stand {
 }
 
 impl CallCell {
-    pub(super) fn new(number: u64, calls: CallChain, caller: Option<Peers>, input: Vec<Payload>) -> Arc<Self> {
-        let stand = Mutex::new(Stand { input: Some(input), ..Stand::default() });
+    pub(super) fn new(number: u64, calls: CallChain, caller: Option<Peers>, asked: Asked) -> Arc<Self> {
+        let stand = Mutex::new(Stand { asked: Some(asked), ..Stand::default() });
         Arc::new(Self { number, calls, caller, stand, answered: Condvar::new() })
     }
 
@@ -90,10 +94,10 @@ impl CallCell {
         self.caller.as_ref().and_then(|caller| caller.calls().last())
     }
 
-    /// Its arguments, once; `None` when nobody wants its answer any more.
-    pub(super) fn begin(&self) -> Option<Vec<Payload>> {
+    /// What was asked, once; `None` when nobody wants its answer any more.
+    pub(super) fn begin(&self) -> Option<Asked> {
         let mut stand = self.stand.lock();
-        if stand.is_abandoned { None } else { stand.input.take() }
+        if stand.is_abandoned { None } else { stand.asked.take() }
     }
 
     /// It runs as this process, unless it has ended already.
@@ -127,19 +131,19 @@ impl CallCell {
     /// Nobody wants the answer any more. True when the call may still wait for its turn.
     #[must_use]
     fn abandon(&self) -> bool {
-        let (process, input) = {
+        let (process, asked) = {
             let mut stand = self.stand.lock();
             stand.is_abandoned = true;
             stand.waker = None;
             if stand.is_answered() {
                 return false;
             }
-            (stand.process.take(), stand.input.take())
+            (stand.process.take(), stand.asked.take())
         };
         if let Some(process) = process {
             process.terminate();
         }
-        input.is_some()
+        asked.is_some()
     }
 }
 
@@ -150,6 +154,14 @@ impl Call {
 
     pub(super) fn refused(error: CallError) -> Self {
         Self(Inner::Refused(Some(error)))
+    }
+
+    /// Why there is nobody who does it, if that is known already; it is the answer then.
+    pub(crate) fn refusal(&self) -> Option<&CallError> {
+        match &self.0 {
+            Inner::Refused(error) => error.as_ref(),
+            Inner::Taken(..) => None,
+        }
     }
 
     /// Whether the answer is there.

@@ -2,6 +2,7 @@
 
 use crate::process::{ArgumentError, Exit, FailureKind, SpawnError};
 use crate::registry::{EntryId, ParseIdError};
+use crate::security::Denied;
 use crate::suggest::closest;
 
 /// Why a function call has no value.
@@ -29,6 +30,14 @@ pub enum CallError {
     Denied {
         /// The function.
         entry: EntryId,
+    },
+    /// The policies of the caller do not allow what it wants to give beside arguments.
+    #[error("{denied}")]
+    DeniedOptions {
+        /// The function.
+        entry: EntryId,
+        /// What is not allowed.
+        denied: Denied,
     },
     /// The arguments do not fit the function.
     #[error("`{entry}`: {error}")]
@@ -85,7 +94,7 @@ pub enum CallError {
         error: Box<SpawnError>,
     },
     /// The process of the call ended without a value.
-    #[error("`{entry}`: {exit}")]
+    #[error("{}", ended(.entry, .exit))]
     Ended {
         /// The function.
         entry: EntryId,
@@ -155,12 +164,14 @@ impl CallError {
                 CallErrorKind::Invalid
             }
             Self::NotFound { .. } => CallErrorKind::NotFound,
-            Self::Denied { .. } => CallErrorKind::PermissionDenied,
+            Self::Denied { .. } | Self::DeniedOptions { .. } => CallErrorKind::PermissionDenied,
             Self::Busy { .. } => CallErrorKind::RateLimited,
             Self::Closed { .. } => CallErrorKind::Unavailable,
             Self::Spawn { error, .. } => match **error {
                 SpawnError::Busy { .. } => CallErrorKind::RateLimited,
-                SpawnError::Arguments { .. } | SpawnError::Limits { .. } => CallErrorKind::Invalid,
+                SpawnError::Arguments { .. } | SpawnError::Limits { .. } | SpawnError::Context { .. } => {
+                    CallErrorKind::Invalid
+                }
                 SpawnError::Closing { .. } => CallErrorKind::Unavailable,
                 _ => CallErrorKind::Internal,
             },
@@ -184,6 +195,14 @@ fn suggested(suggestion: Option<&EntryId>) -> String {
 fn path(calls: &[EntryId]) -> String {
     let texts: Vec<String> = calls.iter().rev().map(|id| format!("`{id}`")).collect();
     texts.join(" -> ")
+}
+
+/// How a call ended; what a script says of itself begins with its name.
+fn ended(entry: &EntryId, exit: &Exit) -> String {
+    match exit {
+        Exit::Failed(failure) if failure.kind == FailureKind::Script => failure.message.clone(),
+        exit => format!("`{entry}`: {exit}"),
+    }
 }
 
 /// The function that a text names.

@@ -20,6 +20,7 @@ mod adaptive;
 mod call;
 mod error;
 mod keeper;
+mod options;
 mod plan;
 mod pool;
 mod queue;
@@ -36,11 +37,12 @@ use std::time::Instant;
 
 pub use call::{Answer, Call};
 pub use error::{CallError, CallErrorKind};
+pub use options::CallOptions;
 pub use plan::PoolKind;
 pub use pool::PoolStats;
 pub use queue::OUTSIDE_MAX;
 
-use call::CallCell;
+use call::{Asked, CallCell};
 use error::parse_target;
 use pool::Pool;
 use site::Site;
@@ -128,12 +130,12 @@ impl Functions {
 
     /// Calls a function with these arguments. When as many calls wait for it as may, this one waits until there is room.
     pub fn call(&self, target: &str, input: Vec<Payload>) -> Call {
-        self.0.call(None, target, input, true)
+        self.0.call(None, target, (input, CallOptions::default()), true)
     }
 
     /// [`Functions::call`], which is refused with [`CallError::Busy`] when as many calls wait as may.
     pub fn try_call(&self, target: &str, input: Vec<Payload>) -> Call {
-        self.0.call(None, target, input, false)
+        self.0.call(None, target, (input, CallOptions::default()), false)
     }
 
     /// The IDs of the functions there are, sorted.
@@ -176,8 +178,13 @@ impl WeakFunctions {
     /// [`Functions::call`] by a process. The call ends with the answer that is returned here, so it is kept where the process
     /// keeps what ends with it.
     pub fn call(&self, caller: &Peers, target: &str, input: Vec<Payload>) -> Call {
+        self.call_with(caller, target, input, CallOptions::default())
+    }
+
+    /// [`WeakFunctions::call`] with what the process of the call has beside its arguments.
+    pub fn call_with(&self, caller: &Peers, target: &str, input: Vec<Payload>, options: CallOptions) -> Call {
         match self.0.upgrade() {
-            Some(room) => room.call(Some(caller), target, input, true),
+            Some(room) => room.call(Some(caller), target, (input, options), true),
             None => Call::refused(parse_target(target).map_or_else(|error| error, |entry| CallError::Closed { entry })),
         }
     }
@@ -200,28 +207,35 @@ impl Room {
         self.open.get().into_iter().flat_map(|open| open.pools.values())
     }
 
-    fn call(&self, caller: Option<&Peers>, target: &str, input: Vec<Payload>, waits: bool) -> Call {
-        self.begin(caller, target, input, waits).unwrap_or_else(Call::refused)
+    fn call(&self, caller: Option<&Peers>, target: &str, asked: Asked, waits: bool) -> Call {
+        self.begin(caller, target, asked, waits).unwrap_or_else(Call::refused)
     }
 
-    fn begin(&self, caller: Option<&Peers>, target: &str, input: Vec<Payload>, waits: bool) -> Result<Call, CallError> {
+    fn begin(&self, caller: Option<&Peers>, target: &str, asked: Asked, waits: bool) -> Result<Call, CallError> {
         let entry = parse_target(target)?;
-        let pool = self.pool_for(caller, &entry)?;
+        let pool = self.pool_for(caller, &entry, &asked.1)?;
         let calls = caller.map(Peers::calls).cloned().unwrap_or_default();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let cell = CallCell::new(number, calls.then(number, entry), caller.cloned(), input);
+        let cell = CallCell::new(number, calls.then(number, entry), caller.cloned(), asked);
         pool.enter(&cell, waits)?;
         Ok(Call::new(cell, Arc::clone(pool)))
     }
 
     /// The pool that does this call, for this caller; none is a program that embeds. The one place where a call is refused
     /// for the sake of who calls whom: nothing was taken yet.
-    fn pool_for(&self, caller: Option<&Peers>, entry: &EntryId) -> Result<&Arc<Pool>, CallError> {
+    fn pool_for(
+        &self,
+        caller: Option<&Peers>,
+        entry: &EntryId,
+        options: &CallOptions,
+    ) -> Result<&Arc<Pool>, CallError> {
         let Some(Open { pools, .. }) = self.open.get() else { return Err(CallError::Closed { entry: entry.clone() }) };
         if let Some(caller) = caller {
             // Before it is known whether it exists: that is nothing for who may not call it.
             let allowed = caller.check_allowed("funcs.call", "call function", entry);
             allowed.map_err(|_| CallError::Denied { entry: entry.clone() })?;
+            let allowed = options.check(caller);
+            allowed.map_err(|denied| CallError::DeniedOptions { entry: entry.clone(), denied })?;
         }
         let pool = pools.get(entry).ok_or_else(|| CallError::not_found(entry, pools.keys()))?;
         if caller.is_some_and(|caller| caller.calls().depth() >= CALL_DEPTH_MAX) {

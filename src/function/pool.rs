@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as WallInstant};
 use parking_lot::{Condvar, Mutex};
 
 use super::adaptive::{self, Controller, Seen};
-use super::call::{Answer, CallCell};
+use super::call::{Answer, Asked, CallCell};
 use super::error::CallError;
 use super::plan::{PoolKind, PoolPlan};
 use super::queue::Queue;
@@ -280,7 +280,7 @@ impl Pool {
     pub(super) fn run(self: &Arc<Self>, first: Turn) {
         let mut turn = Some(first);
         while let Some((call, slot)) = turn {
-            let refused = match call.begin().map(|input| self.start(&call, &slot, input)) {
+            let refused = match call.begin().map(|asked| self.start(&call, &slot, asked)) {
                 Some(Ok(process)) => return call.runs_as(process),
                 Some(Err(error)) => Some(Err(error)),
                 None => None,
@@ -293,7 +293,7 @@ impl Pool {
         self: &Arc<Self>,
         call: &Arc<CallCell>,
         slot: &Slot,
-        input: Vec<Payload>,
+        (input, options): Asked,
     ) -> Result<ProcessHandle, CallError> {
         let manager = self.site.manager.upgrade().ok_or_else(|| self.closed())?;
         let host = self
@@ -302,10 +302,11 @@ impl Pool {
             .clone()
             .ok_or_else(|| self.not_started(SpawnError::NotOneHost { kind: "process.host", known: Vec::new() }))?;
         let ending = Ending { pool: Arc::clone(self), call: Arc::clone(call), slot: slot.clone() };
-        let start = Start::new(self.entry.clone(), host)
+        let mut start = Start::new(self.entry.clone(), host)
             .input(input)
             .answering(call.calls().clone(), call.caller().cloned(), slot.keep.clone())
             .watch(ending);
+        (start.context, start.actor, start.scope) = (options.context, options.actor, options.scope);
         manager.spawn_foreign(&*self.program, start).map_err(|error| self.not_started(error))
     }
 

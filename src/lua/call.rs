@@ -208,6 +208,13 @@ impl Args {
         Self { function, values, taken: 0 }
     }
 
+    /// A table that a Lua part has put before the arguments.
+    pub(super) fn aside(&mut self) -> Result<Table, Refusal> {
+        let table = self.table()?;
+        self.taken = 0;
+        Ok(table)
+    }
+
     /// How many are left.
     pub(super) fn left(&self) -> usize {
         self.values.len()

@@ -362,7 +362,14 @@ impl Driver {
                     }
                     Order::Beside(id, reason, waiting) => {
                         self.own().held.fetch_add(1, Ordering::Relaxed);
-                        self.start_task(id, reason, waiting, Target::Completion)?;
+                        if self.is_exclusive {
+                            // Its end is told when nothing is half done.
+                            let (task, waker) = self.task(id, reason, waiting, Target::Completion);
+                            task.waker.wake_by_ref();
+                            self.tasks.insert(id, (task, waker));
+                        } else {
+                            self.start_task(id, reason, waiting, Target::Completion)?;
+                        }
                     }
                     Order::Drop(id) => {
                         if let Some((task, _)) = self.tasks.remove(&id) {
@@ -388,11 +395,16 @@ impl Driver {
         Ok(())
     }
 
-    fn start_task(&mut self, id: u64, reason: WaitReason, waiting: Waiting, target: Target) -> mlua::Result<()> {
+    fn task(&mut self, id: u64, reason: WaitReason, waiting: Waiting, target: Target) -> (Task, Arc<TaskWaker>) {
         let task_waker = Arc::new(TaskWaker { id, is_woken: AtomicBool::new(false), wakes: Arc::clone(&self.wakes) });
         let task = Task { waiting, reason, target, waker: Waker::from(Arc::clone(&task_waker)) };
         self.reasons[reason as usize] += 1;
-        self.poll_task(id, task, task_waker)
+        (task, task_waker)
+    }
+
+    fn start_task(&mut self, id: u64, reason: WaitReason, waiting: Waiting, target: Target) -> mlua::Result<()> {
+        let (task, waker) = self.task(id, reason, waiting, target);
+        self.poll_task(id, task, waker)
     }
 
     fn poll_task(&mut self, id: u64, mut task: Task, waker: Arc<TaskWaker>) -> mlua::Result<()> {

@@ -8,8 +8,9 @@ use super::chunks::Chunks;
 use super::modules;
 use super::program::{Program, Script, Shared, Startable, Unit, World};
 use super::script;
+use crate::function::Function;
 use crate::process;
-use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, LuaSpec, Registry, Severity, Spec};
+use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Isolation, LuaSpec, Registry, Severity, Spec};
 use crate::suggest::closest;
 
 /// The most units of one script: itself and what it imports.
@@ -35,31 +36,48 @@ impl Engine {
         })
     }
 
-    /// Loads every `process.lua` and checks every `library.lua` and `function.lua`. An entry with a problem is left out, and
+    /// Loads every `process.lua` and `function.lua`, and checks every `library.lua`. An entry with a problem is left out, and
     /// the problem told.
-    pub(crate) fn load(&self, registry: &Registry) -> (Programs, Diagnostics) {
+    pub(crate) fn load(&self, registry: &Registry) -> Loaded {
         modules::prepare_time();
         let mut loading = Loading { registry, parsed: HashMap::new(), problems: Vec::new() };
-        let mut programs = Programs::new();
+        let mut loaded = Loaded::default();
         for entry in registry {
             let (Spec::ProcessLua(spec) | Spec::FunctionLua(spec) | Spec::LibraryLua(spec)) = entry.spec() else {
                 continue;
             };
-            let units = loading.units_of(entry);
-            if let (Some(units), Spec::ProcessLua(_)) = (units, entry.spec()) {
-                let program = Program {
-                    entry: entry.id().clone(),
-                    script: Script { units, method: spec.method.clone() },
-                    limits: spec.limits.clone(),
-                    shared: Arc::clone(&self.0),
-                };
-                programs.insert(entry.id().clone(), Arc::new(Startable(Arc::new(program))));
+            let Some(units) = loading.units_of(entry) else { continue };
+            let program = || {
+                let script = Script { units, method: spec.method.clone() };
+                let (entry, limits, shared) = (entry.id().clone(), spec.limits.clone(), Arc::clone(&self.0));
+                Arc::new(Startable(Arc::new(Program { entry, script, limits, shared })))
+            };
+            match entry.spec() {
+                Spec::ProcessLua(_) => drop(loaded.programs.insert(entry.id().clone(), program())),
+                Spec::FunctionLua(_) if spec.isolation == Isolation::Reuse => loading.problems.push(reused(entry)),
+                Spec::FunctionLua(_) => {
+                    loaded.functions.push(Function::new(program(), spec.pool.clone().unwrap_or_default()));
+                }
+                _ => {}
             }
         }
-        let mut diagnostics = Diagnostics::default();
-        diagnostics.extend(loading.problems);
-        (programs, diagnostics)
+        loaded.diagnostics.extend(loading.problems);
+        loaded
     }
+}
+
+/// What the Lua entries of an application are.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    pub(crate) programs: Programs,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) diagnostics: Diagnostics,
+}
+
+/// What to say of a function that wants its VM kept.
+fn reused(entry: &Entry) -> Diagnostic {
+    let message = "a script has a new VM for each call: only functions of wasm are reused";
+    entry.problem(Severity::Error, "not-served", &["isolation"], message).expected("`fresh`, the default")
 }
 
 /// A script that was parsed: its code and its modules.

@@ -17,6 +17,7 @@ use super::terminal::{Streams, Terminal};
 use super::value;
 use super::vm::{Builder, Vm};
 use crate::env::Environment;
+use crate::function::WeakFunctions;
 use crate::limits::{Bytes, LimitExceeded, Limits};
 use crate::process::{
     self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, Progress, ResultStyle, Stdio,
@@ -119,6 +120,8 @@ pub(crate) struct World {
     pub(crate) volumes: Volumes,
     /// Its variables.
     pub(crate) environment: Environment,
+    /// What scripts may call, once there are functions.
+    pub(crate) functions: WeakFunctions,
 }
 
 /// A loaded Lua entry.

@@ -17,10 +17,11 @@ pub(crate) enum KindStatus {
     Unknown,
 }
 
-const SERVED: [&str; 20] = [
+const SERVED: [&str; 21] = [
     "process.wasm",
     "process.lua",
     "library.lua",
+    "function.lua",
     "function.wasm",
     "function.wat",
     "process.service",
@@ -40,7 +41,7 @@ const SERVED: [&str; 20] = [
     "ns.definition",
 ];
 
-const NOT_SERVED_YET: [&str; 2] = ["fs.embed", "function.lua"];
+const NOT_SERVED_YET: [&str; 1] = ["fs.embed"];
 
 /// The other kinds that Wippy's documents name.
 const FOREIGN: [&str; 39] = [
@@ -113,7 +114,8 @@ mod tests {
     #[test]
     fn kinds_are_sorted_by_what_is_done_with_them() {
         assert_eq!(KindStatus::of("process.wasm"), KindStatus::Served);
-        assert_eq!(KindStatus::of("function.lua"), KindStatus::NotServedYet);
+        assert_eq!(KindStatus::of("function.lua"), KindStatus::Served);
+        assert_eq!(KindStatus::of("fs.embed"), KindStatus::NotServedYet);
         assert_eq!(KindStatus::of("http.endpoint"), KindStatus::Foreign);
         assert_eq!(KindStatus::of("proces.wasm"), KindStatus::NearMiss("process.wasm"));
         assert_eq!(KindStatus::of("fs.directroy"), KindStatus::NearMiss("fs.directory"));

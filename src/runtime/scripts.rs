@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::env::Environment;
+use crate::function::{Function, Functions};
 use crate::registry::{Diagnostics, Registry};
 use crate::scheduler::Ticker;
 use crate::volume::Volumes;
@@ -15,19 +16,31 @@ pub(super) struct Scripts(crate::lua::Engine);
 
 #[cfg(feature = "lua")]
 impl Scripts {
-    pub(super) fn new(streams: &Arc<ProgramStreams>, volumes: &Volumes, environment: &Environment) -> Self {
+    pub(super) fn new(
+        streams: &Arc<ProgramStreams>,
+        volumes: &Volumes,
+        environment: &Environment,
+        functions: &Functions,
+    ) -> Self {
         Self(crate::lua::Engine::new(crate::lua::World {
             terminal: Arc::new(super::console::Console(Arc::clone(streams))),
             volumes: volumes.clone(),
             environment: environment.clone(),
+            functions: functions.downgrade(),
         }))
     }
 
-    /// Adds the programs of Lua entries, and tells their problems.
-    pub(super) fn load(&self, registry: &Registry, programs: &mut Programs) -> Diagnostics {
-        let (scripts, problems) = self.0.load(registry);
-        programs.extend(scripts);
-        problems
+    /// Adds the programs and functions of Lua entries, and tells their problems.
+    pub(super) fn load(
+        &self,
+        registry: &Registry,
+        programs: &mut Programs,
+        functions: &mut Vec<Function>,
+    ) -> Diagnostics {
+        let scripts = self.0.load(registry);
+        programs.extend(scripts.programs);
+        functions.extend(scripts.functions);
+        scripts.diagnostics
     }
 
     pub(super) fn on_tick(&self, ticker: &Ticker) {
@@ -41,15 +54,16 @@ pub(super) struct Scripts;
 
 #[cfg(not(feature = "lua"))]
 impl Scripts {
-    pub(super) fn new(_: &Arc<ProgramStreams>, _: &Volumes, _: &Environment) -> Self {
+    pub(super) fn new(_: &Arc<ProgramStreams>, _: &Volumes, _: &Environment, _: &Functions) -> Self {
         Self
     }
 
-    /// Tells of every process that can't run.
-    pub(super) fn load(&self, registry: &Registry, _: &mut Programs) -> Diagnostics {
+    /// Tells of everything that can't run.
+    pub(super) fn load(&self, registry: &Registry, _: &mut Programs, _: &mut Vec<Function>) -> Diagnostics {
         use crate::registry::Severity;
         let mut problems = Diagnostics::default();
-        problems.extend(registry.of_kind("process.lua").map(|entry| {
+        let scripts = ["process.lua", "function.lua"].into_iter().flat_map(|kind| registry.of_kind(kind));
+        problems.extend(scripts.map(|entry| {
             entry
                 .problem(Severity::Error, "not-served", &["kind"], "this build of wippy has no Lua")
                 .help("build it with the feature `lua`, which is on by default")

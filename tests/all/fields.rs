@@ -29,7 +29,6 @@ enum Seen {
 use Seen::{By, Later};
 
 const ENDPOINTS: Seen = Later("HTTP endpoints: functions that answer requests");
-const LUA: Seen = Later("Lua");
 
 /// Every field of a typed entry and of `meta.command`, by the struct of the source that has it; `*` is all of them.
 const FIELDS: &[(&str, &str, Seen)] = &[
@@ -75,7 +74,13 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("LimitsSpec", "max_output", By("output_ends_at_its_limit")),
     ("LimitsSpec", "max_open_sockets", By("open_sockets_end_at_their_limit")),
     ("LimitsSpec", "max_open_files", By("open_files_end_at_their_limit")),
-    ("LuaSpec", "*", LUA),
+    ("LuaSpec", "source", By("rust_calls_scripts")),
+    ("LuaSpec", "method", By("rust_calls_scripts")),
+    ("LuaSpec", "modules", By("the_sandbox_has_what_it_may_and_nothing_else")),
+    ("LuaSpec", "imports", By("the_sandbox_has_what_it_may_and_nothing_else")),
+    ("LuaSpec", "pool", By("a_script_has_the_slots_of_its_pool")),
+    ("LuaSpec", "isolation", By("a_script_is_not_kept_for_the_next_call")),
+    ("LuaSpec", "limits", By("a_call_ends_at_its_limits")),
     ("MailboxSpec", "max_messages", By("bounds_of_a_mailbox_refuse_what_they_do_not_take_and_lose_nothing")),
     ("MailboxSpec", "max_bytes", By("bounds_of_a_mailbox_refuse_what_they_do_not_take_and_lose_nothing")),
     ("MailboxSpec", "drop_oldest", By("bounds_of_a_mailbox_refuse_what_they_do_not_take_and_lose_nothing")),
@@ -324,6 +329,8 @@ fn every_named_test_exists() {
         "functions",
         "goldens",
         "limits",
+        "lua/core",
+        "lua/functions",
         "lua/values",
         "mission",
         "preempt",

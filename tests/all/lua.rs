@@ -1,9 +1,11 @@
 /// What scripts may use.
 mod core;
-/// A supervisor in Lua.
-mod supervisor;
+/// Scripts that are called.
+mod functions;
 /// That nothing of it is missing there.
 mod gaps;
+/// A supervisor in Lua.
+mod supervisor;
 /// Scripts that do not end by themselves.
 mod unruly;
 /// Values between scripts and guests.

@@ -13,9 +13,11 @@ mod env;
 mod errors;
 mod events;
 mod fs;
+mod funcs;
 mod io;
 mod json;
 mod logger;
+mod manner;
 mod object;
 mod payload;
 mod process;
@@ -48,6 +50,7 @@ const MODULES: &[Module] = &[
     Module { name: "errors", install: errors::install, is_global: true },
     Module { name: "events", install: events::install, is_global: false },
     Module { name: "fs", install: fs::install, is_global: false },
+    Module { name: "funcs", install: funcs::install, is_global: false },
     Module { name: "io", install: io::install, is_global: false },
     Module { name: "json", install: json::install, is_global: false },
     Module { name: "logger", install: logger::install, is_global: false },
@@ -143,6 +146,7 @@ pub(super) fn install(builder: &Builder<'_>, listed: impl Iterator<Item = &'stat
         known.insert(module.name, seal.call((module.name, fields))?);
         if module.name == "channel" {
             time::install_after(builder)?;
+            manner::install(builder)?;
         }
     }
     Ok(Known(known))

@@ -1,7 +1,7 @@
 -- The parts of `process` that wait on channels, and spawners.
 local core, fields, parts = ...
 local settle, channel, after, forget = core.settle, core.channel, core.after, core.forget
-local error, type, next, select, setmetatable = error, type, next, select, setmetatable
+local error, type, next, select = error, type, next, select
 
 -- The starts, each with what it does beside starting.
 local ways = {
@@ -20,14 +20,7 @@ function fields.exec(...) return settle(parts.exec(alone, ...)) end
 
 -- Spawners: settings that many starts share. Every `with_` makes another one.
 local Spawner = {}
-local spawner_meta = { __index = Spawner, __metatable = false, __name = "spawner" }
-
-local function with(spawner, changes)
-  local settings = {}
-  for key, value in next, spawner.settings do settings[key] = value end
-  for key, value in next, changes do settings[key] = value end
-  return setmetatable({ settings = settings }, spawner_meta)
-end
+local with, plain = core.manner(Spawner, "spawner")
 
 local OPTIONS = { name = "string", trap_links = "boolean" }
 
@@ -39,18 +32,6 @@ function Spawner:with_options(options)
     if type(value) ~= kind then error("option " .. key .. " must be a " .. kind, 2) end
   end
   return with(self, options)
-end
-
--- What the process can look up with `ctx`, and everybody that it starts.
-function Spawner:with_context(values)
-  if type(values) ~= "table" then error("bad argument #1 to 'with_context' (table expected)", 2) end
-  local context = {}
-  for key, value in next, self.settings.context or {} do context[key] = value end
-  for key, value in next, values do
-    if type(key) ~= "string" then error("the keys of a context are texts", 2) end
-    context[key] = value
-  end
-  return with(self, { context = context })
 end
 
 function Spawner:with_name(name)
@@ -66,17 +47,6 @@ function Spawner:with_message(topic, ...)
   return with(self, { messages = messages })
 end
 
--- Whom the process acts as; whether that may be is asked at the start.
-function Spawner:with_actor(actor)
-  if type(actor) ~= "userdata" then error("bad argument #1 to 'with_actor' (actor expected)", 2) end
-  return with(self, { actor = actor })
-end
-
-function Spawner:with_scope(scope)
-  if type(scope) ~= "userdata" then error("bad argument #1 to 'with_scope' (scope expected)", 2) end
-  return with(self, { scope = scope })
-end
-
 for called, way in next, ways do
   Spawner[called] = function(self, ...)
     return settle(parts.start(with(self, way).settings, ...))
@@ -86,7 +56,6 @@ function Spawner:exec(...)
   return settle(parts.exec(with(self, alone).settings, ...))
 end
 
-local plain = setmetatable({ settings = {} }, spawner_meta)
 function fields.with_options(options) return plain:with_options(options) end
 function fields.with_context(values) return plain:with_context(values) end
 

@@ -4,9 +4,9 @@ mod exec;
 
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Lua, Table, Value};
+use mlua::{Lua, Table, Value};
 
-use super::security::{ActorObject, ScopeObject};
+use super::manner::Manner;
 use crate::lua::call::{Answer, Args, Refusal, Reply};
 use crate::lua::error::{ErrorObject, Kind};
 use crate::lua::own::Own;
@@ -130,7 +130,7 @@ fn entry(text: &str) -> Result<EntryId, Refusal> {
 
 /// A start from its settings, an entry, a host and arguments.
 fn start(args: &mut Args) -> Result<(Start, Table), Refusal> {
-    let settings = args.table()?;
+    let settings = args.aside()?;
     if args.left() < 2 {
         let function: String = settings.raw_get("called")?;
         return Err(Refusal::raise(format!("{function} requires at least id and host arguments")));
@@ -138,18 +138,8 @@ fn start(args: &mut Args) -> Result<(Start, Table), Refusal> {
     let (id, host) = (args.text()?, args.text()?);
     let mut start = Start::new(entry(&id)?, entry(&host)?).input(args.payloads()?);
     start.name = settings.raw_get("name")?;
-    if let Some(actor) = settings.raw_get::<Option<AnyUserData>>("actor")? {
-        start.actor = Some(actor.borrow::<ActorObject>()?.0.clone());
-    }
-    if let Some(scope) = settings.raw_get::<Option<AnyUserData>>("scope")? {
-        start.scope = Some(scope.borrow::<ScopeObject>()?.0.clone());
-    }
-    if let Some(context) = settings.raw_get::<Option<Table>>("context")? {
-        for pair in context.pairs::<String, Value>() {
-            let (key, value) = pair?;
-            start.context.insert(key, value::to_payload(&value)?);
-        }
-    }
+    let Manner { context, actor, scope } = Manner::of(&settings)?;
+    (start.context, start.actor, start.scope) = (context, actor, scope);
     start.trap_links = settings.raw_get::<Option<bool>>("trap_links")?.unwrap_or_default();
     let messages: Option<Table> = settings.raw_get("messages")?;
     for message in messages.iter().flat_map(Table::sequence_values::<Table>) {

@@ -59,7 +59,7 @@ pub enum Spec {
     TerminalHost(TerminalHost),
     /// `process.lua`: a Lua process.
     ProcessLua(LuaSpec),
-    /// `function.lua`: a Lua function; not served yet.
+    /// `function.lua`: a Lua function.
     FunctionLua(LuaSpec),
     /// `library.lua`: Lua code for others.
     LibraryLua(LuaSpec),

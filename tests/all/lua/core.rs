@@ -56,6 +56,11 @@ fn processes() {
 }
 
 #[test]
+fn functions() {
+    assert_eq!(run("functions_test"), 13);
+}
+
+#[test]
 fn a_terminal_is_read_and_written() {
     let mut command = wippy();
     command.arg("-C").arg(fixture("apps/lua-core")).args(["run", "copy"]).stdin(Stdio::piped());

@@ -8,9 +8,10 @@ use crate::support::{House, app, guest_index};
 /// An application of a script `app:script`, a guest and policies of the group `g`.
 fn house(script: &str, policies: &[String]) -> House {
     let index = guest_index(&format!(
-        "- {{ name: script, kind: process.lua, source: 'file://script.lua', method: main, modules: [security, time] }}
+        "- {{ name: script, kind: process.lua, source: 'file://script.lua', method: main, modules: [funcs, security, time] }}
          - {{ name: echo, kind: process.wasm, guest: society, method: echo, imports: [wippy:process, wasi:clocks, wasi:poll], process: {{ signal: any }} }}
          - {{ name: child, kind: process.lua, source: 'file://child.lua', method: main, modules: [security] }}
+         - {{ name: function, kind: function.lua, source: 'file://child.lua', method: main, modules: [security] }}
          - {{ name: other, kind: process.host }}
 {}",
         policies.concat()
@@ -131,4 +132,31 @@ end";
     // Nobody is not asked, and has neither.
     let nobody = trusted.runtime.manager().spawn(start("child", [])).expect("it starts").wait();
     assert_eq!(nobody, Exit::Returned(Payload::Nil));
+}
+
+#[test]
+fn scripts_call_functions_as_they_may() {
+    let script = "
+local function main()
+  tell(funcs.call('app:function')); tell(funcs.call('app:vault')); tell(funcs.async('app:vault'))
+  local scope = security.named_scope('g')
+  tell(funcs.new():with_context({ a = 1 }):call('app:function'))
+  tell(funcs.new():with_actor(security.new_actor('bob')):call('app:function'))
+  tell(funcs.new():with_scope(security.new_scope({})):async('app:function'))
+  return told
+end";
+    let called = |more: &[String]| {
+        let policies =
+            [&[policy("all", "allow", "'*'", "'*'", ""), policy("vault", "deny", "funcs.call", "'app:va*'", "")], more]
+                .concat();
+        told(&start_as(&house(script, &policies), ann(), "script", []).wait())
+    };
+    let allowed = called(&[]);
+    let vault = "PermissionDenied: not allowed: app:vault";
+    assert_eq!(allowed[..5], ["user:ann 2", vault, vault, "user:ann 2", "bob 2"]);
+    assert!(!allowed[5].starts_with("PermissionDenied"), "{allowed:?}");
+    let refused = called(&[policy("manner", "deny", "[funcs.context, funcs.security]", "'*'", "")]);
+    let context = "PermissionDenied: not allowed to give a function context: context";
+    let actor = "PermissionDenied: not allowed to change actor or scope of a function: security";
+    assert_eq!(refused[3..], [context, actor, actor]);
 }
