@@ -330,7 +330,7 @@ mod tests {
             Exit::Terminated,
             Exit::Trapped(Trap { message: "unreachable".into(), backtrace: vec![] }),
             limit("max_memory"),
-            Exit::Failed(Failure { kind: FailureKind::Host, message: "x".into() }),
+            Exit::Failed(Failure::new(FailureKind::Host, "x")),
         ];
         for exit in exits {
             for style in [ResultStyle::Value, ResultStyle::Result] {
@@ -342,7 +342,7 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_usage_and_host_failures_are_not() {
-        let failed = |kind| value(Exit::Failed(Failure { kind, message: "the disk is gone".into() }));
+        let failed = |kind| value(Exit::Failed(Failure::new(kind, "the disk is gone")));
         assert_eq!(failed(FailureKind::Arguments), err(2, "error: the disk is gone\n"));
         let others = [FailureKind::Instantiate, FailureKind::Import, FailureKind::Panic, FailureKind::Deadlock];
         for kind in others.into_iter().chain([FailureKind::Host]) {

@@ -101,8 +101,25 @@ impl ErrorObject {
         Self::new(Kind::Invalid, message)
     }
 
+    /// The error object of a script elsewhere, from what is left of it beyond its process.
+    fn of_payload(error: &Payload) -> Option<Self> {
+        let Payload::Map(fields) = error else { return None };
+        let text = |name: &str| fields.get(name).and_then(Payload::as_str);
+        let retryable = match fields.get("retryable") {
+            Some(Payload::Bool(retryable)) => Some(*retryable),
+            _ => None,
+        };
+        let details = fields.get("details").cloned().unwrap_or_default();
+        Some(Self { retryable, details, ..Self::new(Kind::of(text("kind")?)?, text("message")?) })
+    }
+
     /// That of a process that ended like this; none for a good end.
     pub(super) fn of_exit(exit: &Exit) -> Option<Self> {
+        if let Exit::Failed(failure) = exit
+            && let Some(error) = Self::of_payload(&failure.error)
+        {
+            return Some(error);
+        }
         let kind = match exit {
             Exit::Returned(_) | Exit::Exited(0) => return None,
             Exit::LimitExceeded(LimitExceeded { limit: "max_execution" | "max_cpu", .. }) => Kind::Timeout,
@@ -193,6 +210,15 @@ pub(super) fn text_of(error: &Value) -> String {
         Value::Nil => "nil".to_owned(),
         other => value::text_of(other),
     }
+}
+
+/// What is left of an error object beyond its process; nil for any other value.
+pub(super) fn payload_of(error: &Value) -> Payload {
+    match error {
+        Value::UserData(object) => object.borrow::<ErrorObject>().map(|error| value::error_to_payload(&error)),
+        _ => return Payload::Nil,
+    }
+    .unwrap_or_default()
 }
 
 /// An error object for a script.

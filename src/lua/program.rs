@@ -304,12 +304,14 @@ impl LuaProcess {
     fn exit_of(&self, own: &Own, finished: Finished, vm: Option<&Vm>) -> Exit {
         let entry = &self.program.entry;
         let script = &self.program.script;
-        let failed = |message: String| Exit::Failed(Failure::new(FailureKind::Script, format!("`{entry}`: {message}")));
+        let failure = |message: String| Failure::new(FailureKind::Script, format!("`{entry}`: {message}"));
+        let failed = |message: String| Exit::Failed(failure(message));
         match finished {
             Finished::Returned(mut values) => {
                 let (first, second) = (values.pop_front().unwrap_or_default(), values.pop_front().unwrap_or_default());
                 if first.is_nil() && !second.is_nil() {
-                    return failed(super::error::text_of(&second));
+                    let failure = failure(super::error::text_of(&second));
+                    return Exit::Failed(failure.of_error(super::error::payload_of(&second)));
                 }
                 match value::to_payload(&first) {
                     Ok(payload) => Exit::Returned(payload),
@@ -328,7 +330,8 @@ impl LuaProcess {
                 }
                 let quoted = script.quoted(&text).unwrap_or_default();
                 let trace = trace.map(|trace| readable(&trace)).unwrap_or_default();
-                failed(format!("{text}{quoted}{trace}"))
+                let failure = failure(format!("{text}{quoted}{trace}"));
+                Exit::Failed(failure.of_error(super::error::payload_of(&error)))
             }
             Finished::Failed(error) if is_memory_error(&error) => Exit::LimitExceeded(out_of_memory(own, None)),
             Finished::Failed(error) => failed(error.to_string()),

@@ -69,18 +69,29 @@ pub struct Trap {
 }
 
 /// A failure that is not the guest's trap.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Failure {
     /// What kind of failure it is.
     pub kind: FailureKind,
     /// What happened, with entry, expectation and next step.
     pub message: String,
+    /// Of an error object of a script what it holds: a map of `kind`, `message` and perhaps `retryable` and `details`. Nil for
+    /// everything else.
+    pub error: Payload,
 }
 
 impl Failure {
     /// A failure of this kind with this text.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), error: Payload::Nil }
+    }
+
+    /// The failure with the error object that it came from.
+    #[must_use]
+    pub(crate) fn of_error(mut self, error: Payload) -> Self {
+        self.error = error;
+        self
     }
 }
 

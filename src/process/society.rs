@@ -334,7 +334,7 @@ fn an_abnormal_end_takes_the_linked_ones_along_unless_they_trap_it() {
     world.end(&chain[0], failure());
     for process in chain[1..].iter().chain([&deaf]) {
         let exit = process.wait_timeout(Duration::from_secs(60)).expect("an end");
-        let Exit::Failed(Failure { kind: FailureKind::LinkedProcess, message }) = exit else { panic!("{exit}") };
+        let Exit::Failed(Failure { kind: FailureKind::LinkedProcess, message, .. }) = exit else { panic!("{exit}") };
         assert!(message.starts_with("linked process `{app:host|0x0000"), "{message}");
     }
     let heard = world.await_heard(trapping.pid(), 1);

@@ -172,7 +172,9 @@ impl Life {
             (Natural::Exited(code), Exit::Exited(found)) => code == *found,
             (Natural::Trapped, Exit::Trapped(_)) => true,
             (Natural::Limit(limit), Exit::LimitExceeded(found)) => found.limit == limit,
-            (Natural::Panicked, Exit::Failed(Failure { kind: FailureKind::Panic, message })) => message.contains(PANIC),
+            (Natural::Panicked, Exit::Failed(Failure { kind: FailureKind::Panic, message, .. })) => {
+                message.contains(PANIC)
+            }
             _ => false,
         };
         natural

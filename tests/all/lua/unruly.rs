@@ -122,6 +122,6 @@ fn a_recursion_has_an_end() {
 fn coroutines_that_wait_for_each_other_are_told() {
     let runtime = runtime();
     let exit = end(&start(&runtime, "app:unruly", "stuck".into(), LimitsSpec::default()));
-    let Exit::Failed(Failure { kind: FailureKind::Script, message }) = exit else { panic!("{exit}") };
+    let Exit::Failed(Failure { kind: FailureKind::Script, message, .. }) = exit else { panic!("{exit}") };
     assert!(message.contains("every coroutine waits for another one"), "{message}");
 }
