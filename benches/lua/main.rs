@@ -1,0 +1,167 @@
+//! What a script costs as a process: its start and its end, a little work, calls of a guest, and values that go between
+//! coroutines; beside bare mlua doing the same in the same run, see `bare`.
+//!
+//! Bare mlua makes a VM for each run too, from bytecode as we do, but without a sandbox, modules, a hook, limits or a
+//! scheduler: what is left is what these cost. Ours has one worker and bare mlua one thread. The short cases have some
+//! processes in flight, so that the worker always has a next one; nobody waits for a thread to wake up.
+//!
+//! `cargo bench --bench lua` lets criterion measure one side after the other. On a machine that others use as well,
+//! `WIPPY_BENCH_ROUNDS=9 cargo bench --bench lua [FILTER]` measures the sides in turns and prints the median of each and
+//! their ratios to ours, which is what to quote; those of CPU time are hardly touched by others. `--test` makes everything
+//! small; the names carry the sizes.
+
+#[path = "../common/asked.rs"]
+mod asked;
+mod bare;
+#[path = "../common/case.rs"]
+mod case;
+#[path = "../common/ours.rs"]
+mod ours;
+#[path = "../common/turns.rs"]
+mod turns;
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput};
+use wippy::process::{Payload, ProcessHandle};
+use wippy::runtime::TICK;
+
+use asked::Asked;
+use bare::{Bare, Guest, Libraries};
+use case::{Case, Side};
+use ours::{Ours, result};
+
+/// Workers of our side; bare mlua has one thread.
+pub(crate) const WORKERS: usize = 1;
+
+/// About how long a turn lasts.
+const TURN: Duration = Duration::from_millis(300);
+
+const OURS: &str = "wippy";
+const MLUA: &str = "mlua";
+const MLUA_LIBRARIES: &str = "mlua, our libraries";
+const MLUA_RESUMED: &str = "mlua, resumed by turns";
+const MLUA_WRAP: &str = "mlua, coroutine.wrap";
+
+const EMPTY: &str = include_str!("empty.lua");
+const WORK: &str = include_str!("work.lua");
+const EXEC: &str = include_str!("exec.lua");
+const CALL: &str = include_str!("call.lua");
+const CHANNELS: &str = include_str!("channels.lua");
+const RESUMES: &str = include_str!("resumes.lua");
+const TURNS: &str = include_str!("turns.lua");
+
+/// How much a run does.
+#[derive(Clone, Copy)]
+struct Size {
+    /// Runs of an iteration; all of our processes are in flight at once.
+    runs: u32,
+    /// The argument of `main`.
+    count: u32,
+}
+
+impl Size {
+    /// A side that does all runs with this.
+    fn side(self, name: &'static str, expected: Option<i64>, run: impl Fn(u32) -> Option<i64> + 'static) -> Side {
+        Side::new(name, move |iterations| {
+            timed(iterations, || (0..self.runs).for_each(|_| assert_eq!(run(self.count), expected)))
+        })
+    }
+
+    /// Our side, with `entries` beside that of the script.
+    fn ours(self, script: &str, entries: &str, expected: Option<i64>) -> Side {
+        let script = format!("- {{ name: script, kind: process.lua, source: {script:?}, method: main }}\n");
+        let ours = Ours::new(&(script + entries), TICK);
+        Side::new(OURS, move |iterations| {
+            timed(iterations, || {
+                let running: Vec<ProcessHandle> =
+                    (0..self.runs).map(|_| ours.spawn("script", [Payload::from(self.count)])).collect();
+                for process in running {
+                    assert_eq!(result(process.wait()).as_i64(), expected);
+                }
+            })
+        })
+    }
+}
+
+fn timed(iterations: u64, mut work: impl FnMut()) -> Duration {
+    let begin = Instant::now();
+    (0..iterations).for_each(|_| work());
+    begin.elapsed()
+}
+
+/// A process that does what the script does, from its start to its end.
+fn life(script: &'static str, size: Size) -> Case {
+    let (safe, libraries) = (Bare::new(script, Libraries::Safe), Bare::new(script, Libraries::Ours));
+    let expected = safe.run(size.count);
+    let sides = vec![
+        size.ours(script, "", expected),
+        size.side(MLUA, expected, move |count| safe.run(count)),
+        size.side(MLUA_LIBRARIES, expected, move |count| libraries.run(count)),
+    ];
+    Case { per_iteration: Throughput::Elements(u64::from(size.runs)), sides }
+}
+
+/// Calls of a wasm function that adds two numbers, each with an instance of its own.
+fn calls(size: Size) -> Case {
+    let (bare, guest) = (Bare::new(CALL, Libraries::Safe), Guest::new());
+    let expected = bare.run_with(&guest, size.count);
+    let sides = vec![
+        size.ours(EXEC, "- { name: add, guest: math, method: add }\n", expected),
+        size.side(MLUA, expected, move |count| bare.run_with(&guest, count)),
+    ];
+    Case { per_iteration: Throughput::Elements(u64::from(size.count)), sides }
+}
+
+/// Values that go to another coroutine and come back: over two channels, and by bare resumes.
+fn ping_pong(size: Size) -> Case {
+    let (wrap, turns) = (Bare::new(RESUMES, Libraries::Safe), Bare::new(TURNS, Libraries::Safe));
+    let expected = wrap.run(size.count);
+    let sides = vec![
+        size.ours(CHANNELS, "", expected),
+        size.side(MLUA_RESUMED, expected, move |count| turns.run_in_turns(count)),
+        size.side(MLUA_WRAP, expected, move |count| wrap.run(count)),
+    ];
+    Case { per_iteration: Throughput::Elements(u64::from(size.count)), sides }
+}
+
+/// The same script on both sides: one coroutine resumes another one.
+fn resumes(size: Size) -> Case {
+    let bare = Bare::new(RESUMES, Libraries::Safe);
+    let expected = bare.run(size.count);
+    let sides = vec![size.ours(RESUMES, "", expected), size.side(MLUA, expected, move |count| bare.run(count))];
+    Case { per_iteration: Throughput::Elements(u64::from(size.count)), sides }
+}
+
+/// A name, the names of the sides, and what makes them.
+type Named = (String, &'static [&'static str], Box<dyn Fn() -> Case>);
+
+fn main() {
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let (runs, entries, count) = if is_test { (2, 10, 3) } else { (64, 100, 1000) };
+    let lives: &[&str] = &[OURS, MLUA, MLUA_LIBRARIES];
+    let (short, long) = (Size { runs, count: entries }, Size { runs: 1, count });
+    let cases: Vec<Named> = vec![
+        (format!("vm start, {runs} in flight"), lives, Box::new(move || life(EMPTY, short))),
+        (format!("spawn to exit with {entries} entries, {runs} in flight"), lives, Box::new(move || life(WORK, short))),
+        (format!("{count} calls of a tiny guest"), &[OURS, MLUA], Box::new(move || calls(long))),
+        (
+            format!("channel ping-pong, {count} times"),
+            &[OURS, MLUA_RESUMED, MLUA_WRAP],
+            Box::new(move || ping_pong(long)),
+        ),
+        (format!("{count} resumes"), &[OURS, MLUA], Box::new(move || resumes(long))),
+    ];
+    let asked = Asked::read();
+    if let Some(rounds) = asked.rounds {
+        for (name, _, case) in cases.iter().filter(|(name, ..)| name.contains(&asked.filter)) {
+            case().in_turns(name, rounds, TURN, 1);
+        }
+        return;
+    }
+    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
+    for (name, sides, case) in &cases {
+        case::measure(&mut criterion, &format!("lua/{name}"), sides, case);
+    }
+    criterion.final_summary();
+}
