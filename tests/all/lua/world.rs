@@ -80,8 +80,9 @@ fn the_log() {
     assert!(fields.contains("left_out=2") && fields.len() < 70_000, "{}", fields.len());
     let said = run_in(copy().path(), ["-s", "run", "log"]);
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""));
+    let app = copy();
     let mut debug = crate::support::wippy();
-    debug.env("WIPPY_LOG", "guest=debug").arg("-C").arg(copy().path()).args(["run", "log"]);
+    debug.env("WIPPY_LOG", "guest=debug").arg("-C").arg(app.path()).args(["run", "log"]);
     let said = crate::support::Said::of(debug.output().expect("the program starts"));
     assert!(said.stderr.contains("a debug line"), "{}", said.stderr);
 }

@@ -134,6 +134,11 @@ impl State {
         if self.error.is_some() {
             return Some(false);
         }
+        if self.split == Split::Words {
+            // However many blanks there are between words, they are no part of one.
+            let rest = &self.buffer[self.from..];
+            self.from += rest.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(rest.len());
+        }
         let bytes = &self.buffer[self.from..];
         match self.split.find(bytes, self.at_end) {
             Found::Token { from, to, next } if to - from <= TOKEN_BYTES_MAX => {
@@ -149,11 +154,6 @@ impl State {
             }
             Found::More if bytes.len() <= TOKEN_BYTES_MAX => {
                 self.buffer.drain(..self.from);
-                self.from = 0;
-                None
-            }
-            Found::More if self.split == Split::Words && bytes.iter().all(u8::is_ascii_whitespace) => {
-                self.buffer.clear();
                 self.from = 0;
                 None
             }
