@@ -341,13 +341,27 @@ pub(crate) struct Switches {
 }
 
 /// What the steps of an entry's processes did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Inside {
     pub(crate) steps: u64,
-    /// Those in which no thread waited.
-    pub(crate) clean: u64,
-    /// How often a thread waited in the others.
-    pub(crate) waits: u64,
+    /// Those in which a thread waited, counted from zero.
+    pub(crate) waits: Vec<u64>,
+}
+
+/// Steps at the beginning and at the end of an entry that are looked at one by one. Who makes more of them repeats itself in
+/// between.
+const EDGE_STEPS: u64 = 32;
+
+/// Of the steps in between one of so many may meet the kernel's own locks: what waits by design waits at each repetition.
+const REPEATED_CLEAN: u64 = 50;
+
+impl Inside {
+    /// Whether there is no wait by design in it.
+    pub(crate) fn is_clean(&self) -> bool {
+        let between = EDGE_STEPS..self.steps.saturating_sub(EDGE_STEPS);
+        let repeated = self.waits.iter().filter(|step| between.contains(step)).count();
+        repeated == self.waits.len() && repeated as u64 * REPEATED_CLEAN <= self.steps
+    }
 }
 
 #[derive(Default)]
@@ -428,9 +442,10 @@ impl StepObserver for Switches {
         self.inside.fetch_add(waits, Ordering::Relaxed);
         let mut entries = self.entries.lock();
         let inside = entries.stepped();
+        if waits > 0 {
+            inside.waits.push(inside.steps);
+        }
         inside.steps += 1;
-        inside.clean += u64::from(waits == 0);
-        inside.waits += waits;
     }
 }
 
