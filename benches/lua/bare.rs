@@ -23,7 +23,8 @@ pub(crate) struct Bare {
 
 impl Bare {
     pub(crate) fn new(source: &str, libraries: Libraries) -> Bare {
-        let chunk = Lua::new().load(source).into_function().expect("a script");
+        let lua = Lua::new();
+        let chunk = lua.load(source).into_function().expect("a script");
         Bare { code: chunk.dump(false), libraries }
     }
 
