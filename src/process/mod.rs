@@ -43,6 +43,7 @@ mod simulation;
 mod snapshot;
 #[cfg(all(test, not(wippy_loom)))]
 mod society;
+mod start;
 pub(crate) mod step;
 pub mod supervisor;
 mod table;
@@ -75,7 +76,7 @@ pub(crate) use keep::Keep;
 pub use lifecycle::{LifecycleEvent, SUBSCRIPTION_EVENTS, Subscription};
 pub(crate) use mailbox::MailboxBounds;
 pub use mailbox::{DROP_OLDEST_MAX, MAILBOX_BYTES, MAILBOX_MESSAGES, MailboxStats};
-pub use manager::{Manager, SpawnError, Start};
+pub use manager::Manager;
 pub use message::{Message, SignalError, TOPIC_BYTES_MAX, Topic, TopicError};
 pub use names::{NAME_BYTES_MAX, NAMES_MAX};
 pub use payload::{JsonError, Payload, YamlError};
@@ -87,6 +88,7 @@ pub use program::{
 pub use report::Report;
 pub use sending::Sending;
 pub use snapshot::Snapshot;
+pub use start::{SpawnError, Start};
 pub(crate) use table::Bounds;
 pub use tasks::Tasks;
 pub use topology::WATCHED_MAX;
