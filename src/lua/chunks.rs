@@ -39,6 +39,11 @@ impl Chunks {
         Ok(function)
     }
 
+    /// Whether this is the name of a chunk of the runtime.
+    pub(super) fn is_ours(name: &str) -> bool {
+        name.starts_with(PREFIX)
+    }
+
     /// Whether a function of this chunk must not be seen half done by another coroutine.
     pub(super) fn is_critical(name: &str) -> bool {
         name.strip_prefix(PREFIX).is_some_and(|name| !name.starts_with('!'))

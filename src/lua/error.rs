@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use mlua::debug::Debug;
 use mlua::{Lua, MetaMethod, UserData, UserDataMethods, Value};
 
+use super::chunks::Chunks;
 use super::own::{self, Held};
 use super::value;
 use crate::limits::LimitExceeded;
@@ -66,6 +68,70 @@ impl Kind {
     }
 }
 
+/// Calls of a stack that are kept; those further out are left out.
+const FRAMES_MAX: usize = 22;
+
+/// The calls of a script that led somewhere, innermost first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Stack {
+    /// The coroutine, in words.
+    pub(super) thread: String,
+    pub(super) frames: Vec<Frame>,
+}
+
+/// A call of a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Frame {
+    pub(super) source: String,
+    pub(super) line: usize,
+    /// What the function is called there.
+    pub(super) name: String,
+}
+
+impl Stack {
+    /// The calls that the script is in, without those of the runtime.
+    pub(super) fn now(lua: &Lua) -> Self {
+        let thread = value::text_of(&Value::Thread(lua.current_thread()));
+        let mut frames = Vec::new();
+        let mut level = 0;
+        while frames.len() < FRAMES_MAX
+            && let Some(frame) = lua.inspect_stack(level, Frame::of)
+        {
+            frames.extend(frame);
+            level += 1;
+        }
+        Self { thread, frames }
+    }
+
+    fn size(&self) -> usize {
+        let frames = self.frames.iter().map(|frame| size_of::<Frame>() + frame.source.len() + frame.name.len());
+        self.thread.len() + frames.sum::<usize>()
+    }
+}
+
+impl Frame {
+    fn of(debug: &Debug<'_>) -> Option<Self> {
+        let source = debug.source();
+        let (text, line) = (source.short_src?, debug.current_line()?);
+        if Chunks::is_ours(&source.source?) {
+            return None;
+        }
+        let name = match debug.names().name {
+            Some(name) => name.into_owned(),
+            None if source.what == "main" => "main chunk".to_owned(),
+            None => "?".to_owned(),
+        };
+        Some(Self { source: text.into_owned(), line, name })
+    }
+}
+
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("stack traceback:")?;
+        self.frames.iter().try_for_each(|Frame { source, line, name }| write!(f, "\n\t{source}:{line}: in {name}"))
+    }
+}
+
 /// An error of a script, or one that it is told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ErrorObject {
@@ -73,8 +139,8 @@ pub(super) struct ErrorObject {
     pub(super) message: String,
     pub(super) retryable: Option<bool>,
     pub(super) details: Payload,
-    /// Where it was made, innermost first.
-    pub(super) stack: String,
+    /// Where it was made.
+    pub(super) stack: Stack,
     /// For what it holds, once it is in a VM.
     pub(super) charge: Held,
 }
@@ -82,7 +148,7 @@ pub(super) struct ErrorObject {
 impl ErrorObject {
     /// What it takes outside of a VM, in bytes.
     pub(super) fn size(&self) -> usize {
-        self.message.len() + self.stack.len() + self.details.size()
+        self.message.len() + self.stack.size() + self.details.size()
     }
 
     /// An error of this kind with this text.
@@ -194,7 +260,7 @@ impl UserData for ErrorObject {
             // What does not fit Lua was never taken in.
             Ok(value::to_lua(lua, &error.details).unwrap_or(Value::Nil))
         });
-        methods.add_method("stack", |lua, error, ()| lua.create_string(&error.stack));
+        methods.add_method("stack", |lua, error, ()| lua.create_string(error.stack.to_string()));
         methods.add_meta_method(MetaMethod::ToString, |lua, error, ()| lua.create_string(&error.message));
     }
 }

@@ -1,9 +1,9 @@
 //! `errors`: errors with a kind, made and looked at by scripts.
 
-use mlua::{Table, Value};
+use mlua::{Lua, Table, Value};
 
 use crate::lua::call::{Args, Refusal, Reply};
-use crate::lua::error::{self, ErrorObject, Kind};
+use crate::lua::error::{self, ErrorObject, Frame, Kind, Stack};
 use crate::lua::value;
 use crate::lua::vm::Builder;
 
@@ -17,7 +17,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
         "new",
         builder.function("new", |lua, _, args| {
             let mut error = described(args)?;
-            error.stack = stack(lua);
+            error.stack = Stack::now(lua);
             Reply::values(lua, error::to_lua(lua, error)?)
         })?,
     )?;
@@ -28,7 +28,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
             let text = args.text()?;
             let mut error = object_of(&cause);
             error.message = format!("{text}: {}", error.message);
-            error.stack = stack(lua);
+            error.stack = Stack::now(lua);
             Reply::values(lua, error::to_lua(lua, error)?)
         })?,
     )?;
@@ -48,7 +48,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
         "call_stack",
         builder.function("call_stack", |lua, _, args| match args.next() {
             Value::UserData(object) => match object.borrow::<ErrorObject>() {
-                Ok(error) => Reply::values(lua, error.stack.as_str()),
+                Ok(error) => Reply::values(lua, table_of(lua, &error.stack)?),
                 Err(_) => Reply::none(),
             },
             _ => Reply::none(),
@@ -57,8 +57,20 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     Ok(fields)
 }
 
-fn stack(lua: &mlua::Lua) -> String {
-    lua.traceback(None, 2).map(|trace| trace.to_string_lossy()).unwrap_or_default()
+/// `{ thread =, frames = { { source =, line =, name = }, … } }`.
+fn table_of(lua: &Lua, stack: &Stack) -> mlua::Result<Table> {
+    let frames = stack.frames.iter().map(|Frame { source, line, name }| {
+        let frame = lua.create_table_with_capacity(0, 3)?;
+        frame.raw_set("source", source.as_str())?;
+        frame.raw_set("line", *line)?;
+        frame.raw_set("name", name.as_str())?;
+        Ok(frame)
+    });
+    let frames = frames.collect::<mlua::Result<Vec<_>>>()?;
+    let table = lua.create_table()?;
+    table.raw_set("thread", stack.thread.as_str())?;
+    table.raw_set("frames", frames)?;
+    Ok(table)
 }
 
 /// An error from a text or from a table of its parts.

@@ -37,7 +37,7 @@ fn tables() {
 
 #[test]
 fn errors() {
-    assert_eq!(run("errors"), 5);
+    assert_eq!(run("errors"), 6);
 }
 
 #[test]
