@@ -7,6 +7,7 @@ use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Table, UserDat
 
 use super::error::{self, ErrorObject};
 use super::own::Own;
+use super::upgrade::Next;
 use super::value::{self, ValueError};
 use crate::limits::WaitReason;
 use crate::process::{Payload, SignalError, SpawnError, TopicError};
@@ -20,6 +21,7 @@ pub(super) const PARK: i64 = 3;
 pub(super) const RESUME: i64 = 4;
 pub(super) const YIELD: i64 = 5;
 pub(super) const AGAIN: i64 = 6;
+pub(super) const UPGRADE: i64 = 7;
 
 /// What a function of a module answers.
 pub(super) type Answer = Result<Reply, Refusal>;
@@ -44,6 +46,8 @@ pub(super) enum Reply {
     Again(Box<dyn Work>),
     /// The coroutine that called is suspended, alone with those that wait for it, until the future has ended.
     Wait(WaitReason, Waiting),
+    /// The process goes on as this. The call does not return.
+    Upgrade(Box<Next>),
 }
 
 impl Reply {
@@ -166,6 +170,10 @@ pub(super) fn encode(lua: &Lua, own: &Own, answer: Answer) -> mlua::Result<Multi
         Ok(Reply::Wait(reason, waiting)) => {
             *own.pending.lock() = Some((reason, waiting));
             WAIT.into_lua_multi(lua)
+        }
+        Ok(Reply::Upgrade(next)) => {
+            *own.next.lock() = Some(next);
+            UPGRADE.into_lua_multi(lua)
         }
         Ok(Reply::Again(work)) => (AGAIN, lua.create_userdata(Unfinished(Some(work)))?).into_lua_multi(lua),
         Err(Refusal::Error(object)) => (VALUES, Value::Nil, error::to_lua(lua, *object)?).into_lua_multi(lua),

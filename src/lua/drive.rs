@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use super::call::{self, Reply, Waiting, encode};
 use super::meter::Look;
 use super::own::{Order, Own};
+use super::upgrade::Next;
 use super::vm::Vm;
 use crate::limits::{WaitReason, forget_waits, waits_for_message};
 use crate::process::Progress;
@@ -40,6 +41,8 @@ pub(super) enum Turn {
     Finished(Finished),
     /// The process is over, whatever its script says; the meter knows how.
     Ending,
+    /// The process goes on as this.
+    Upgrade(Box<Next>),
 }
 
 /// Which coroutines there are, beside the one that runs. Functions of the VM ask it, too.
@@ -128,6 +131,8 @@ pub(super) struct Driver {
     ready: VecDeque<(Thread, MultiValue)>,
     /// The first of those that are ready was preempted where no other one may run before it.
     is_exclusive: bool,
+    /// The first of those that are ready was given something out of the mailbox and has not seen it yet.
+    has_taken: bool,
     tasks: HashMap<u64, (Task, Arc<TaskWaker>)>,
     /// How many tasks wait for each reason.
     reasons: [usize; WaitReason::ALL.len()],
@@ -152,6 +157,7 @@ impl Driver {
             main,
             vm,
             is_exclusive: false,
+            has_taken: false,
             tasks: HashMap::new(),
             reasons: [0; WaitReason::ALL.len()],
             wakes,
@@ -179,16 +185,16 @@ impl Driver {
     }
 
     fn run(&mut self) -> mlua::Result<Turn> {
-        // The mailbox is looked at when the process was woken, before it waits, and at each tick.
-        let mut is_looked_for = true;
+        // The mailbox is looked at when the process was woken, before it waits, at each tick, and as long as there is something
+        // in it that somebody waits for. Between two such things somebody else has a turn.
+        let (mut is_looked_for, mut are_others_first) = (true, false);
         loop {
             if !self.is_exclusive {
                 self.poll_woken()?;
-                if (is_looked_for || self.ready.is_empty()) && self.own().ports.is_watched() {
-                    if self.pump()? == 0 {
-                        self.own().ports.unwatch();
-                    }
-                    is_looked_for = false;
+                let is_due = is_looked_for && !are_others_first || self.ready.is_empty();
+                if is_due && !self.has_taken && self.own().ports.is_watched() {
+                    self.has_taken = self.pump()?;
+                    is_looked_for = self.has_taken;
                 }
             }
             match self.own().meter.look() {
@@ -199,6 +205,7 @@ impl Driver {
             }
             let Some((thread, values)) = self.ready.pop_front() else { return Ok(self.wait()) };
             self.is_exclusive = false;
+            are_others_first = std::mem::take(&mut self.has_taken);
             if let Some(turn) = self.resume(thread, values)? {
                 return Ok(turn);
             }
@@ -221,11 +228,18 @@ impl Driver {
         Turn::Waits(if waits_for_message() { Progress::Idle } else { Progress::Blocked })
     }
 
-    /// Hands what came in to those who wait for it; how many go on waiting.
-    fn pump(&mut self) -> mlua::Result<usize> {
-        let waiting = self.vm.pump.call(())?;
+    /// Hands the next thing that came in to whoever waits for it, and lets that one run next: in between nobody can end the
+    /// script, and so nothing is taken out of the mailbox that is not seen. Whether there was something.
+    fn pump(&mut self) -> mlua::Result<bool> {
+        let (waiting, was_handed): (usize, bool) = self.vm.pump.call(())?;
         self.obey()?;
-        Ok(waiting)
+        if waiting == 0 {
+            self.own().ports.unwatch();
+        }
+        if was_handed && let Some(taker) = self.ready.pop_back() {
+            self.ready.push_front(taker);
+        }
+        Ok(was_handed)
     }
 
     /// One coroutine until it yields or ends.
@@ -313,6 +327,7 @@ impl Driver {
                     }
                 }
             }
+            call::UPGRADE => return Ok(own.next.lock().take().map(Turn::Upgrade)),
             code => {
                 let message = format!("a coroutine yielded {code}, which means nothing");
                 return Ok(Some(Turn::Finished(Finished::Failed(mlua::Error::runtime(message)))));

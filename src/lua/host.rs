@@ -7,6 +7,7 @@ use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Table, Thread,
 use super::call::{Refusal, Reply, encode, go_on};
 use super::own::{Order, Own};
 use super::value;
+use crate::process::Exit;
 
 /// The longest line of the log that a script makes, in bytes; the rest is left out.
 pub(super) const LOG_LINE_MAX: usize = 64 << 10;
@@ -116,7 +117,7 @@ pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<(
                     tracing::info!(target: "guest", %pid, %entry, location, "{text}");
                     Reply::none()
                 }
-                Err(limit) => state.end(limit),
+                Err(limit) => state.end(Exit::LimitExceeded(limit)),
             };
             encode(lua, &state, answer)
         })?,

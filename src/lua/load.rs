@@ -1,8 +1,8 @@
 //! From the Lua entries of a registry to programs: every script is parsed once, and every problem is told.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::chunks::Chunks;
 use super::modules;
@@ -25,7 +25,8 @@ pub(crate) struct Engine(Arc<Shared>);
 impl Engine {
     /// An engine for the scripts of an application that has this.
     pub(crate) fn new(world: World) -> Self {
-        Self(Arc::new(Shared { chunks: Chunks::default(), ticks: Arc::default(), world }))
+        let (chunks, programs) = (Chunks::default(), OnceLock::new());
+        Self(Arc::new(Shared { chunks, ticks: Arc::default(), world, programs }))
     }
 
     /// Has scripts look up; called by the ticker.
@@ -42,6 +43,7 @@ impl Engine {
         modules::prepare_time();
         let mut loading = Loading { registry, parsed: HashMap::new(), problems: Vec::new() };
         let mut loaded = Loaded::default();
+        let mut programs = HashMap::new();
         for entry in registry {
             let (Spec::ProcessLua(spec) | Spec::FunctionLua(spec) | Spec::LibraryLua(spec)) = entry.spec() else {
                 continue;
@@ -50,17 +52,23 @@ impl Engine {
             let program = || {
                 let script = Script { units, method: spec.method.clone() };
                 let (entry, limits, shared) = (entry.id().clone(), spec.limits.clone(), Arc::clone(&self.0));
-                Arc::new(Startable(Arc::new(Program { entry, script, limits, shared })))
+                Arc::new(Program { entry, script, limits, shared })
             };
             match entry.spec() {
-                Spec::ProcessLua(_) => drop(loaded.programs.insert(entry.id().clone(), program())),
+                Spec::ProcessLua(_) => {
+                    let program = program();
+                    programs.insert(entry.id().clone(), Arc::downgrade(&program));
+                    loaded.programs.insert(entry.id().clone(), Arc::new(Startable(program)));
+                }
                 Spec::FunctionLua(_) if spec.isolation == Isolation::Reuse => loading.problems.push(reused(entry)),
                 Spec::FunctionLua(_) => {
-                    loaded.functions.push(Function::new(program(), spec.pool.clone().unwrap_or_default()));
+                    let program = Arc::new(Startable(program()));
+                    loaded.functions.push(Function::new(program, spec.pool.clone().unwrap_or_default()));
                 }
                 _ => {}
             }
         }
+        let _ = self.0.programs.set(programs);
         loaded.diagnostics.extend(loading.problems);
         loaded
     }

@@ -1,7 +1,8 @@
 //! Lua scripts as processes: the second guest language, under the same contract as wasm.
 //!
 //! [`load`] parses the entries by [`dialect`] and [`script`], [`program`] is one of them ready to be started, [`vm`] a VM with the sandbox in it, [`drive`]
-//! the scheduler of the coroutines within a process, [`meter`] what preempts them, [`modules`] what scripts may use.
+//! the scheduler of the coroutines within a process, [`meter`] what preempts them, [`modules`] what scripts may use,
+//! [`upgrade`] how a process goes on as another script.
 //!
 //! # Invariants
 //! - One VM a process, and only its own step is ever in it. No lock of this room is held while Lua runs.
@@ -31,6 +32,7 @@ mod program;
 mod script;
 mod terminal;
 mod text;
+mod upgrade;
 mod value;
 mod vm;
 

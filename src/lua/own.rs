@@ -14,6 +14,7 @@ use super::pool::Turns;
 use super::ports::Ports;
 use super::program::Shared;
 use super::terminal::Streams;
+use super::upgrade::Next;
 use crate::limits::{Charge, LimitExceeded, Usage, WaitReason};
 use crate::process::{Birth, Exit, Inbox, Peers, Pid, Stdio, Tasks};
 use crate::reactor::Reactor;
@@ -39,6 +40,8 @@ pub(super) struct Own {
     pub(super) streams: Mutex<Option<Streams>>,
     /// What the coroutine that is about to yield waits for.
     pub(super) pending: Mutex<Option<(WaitReason, Waiting)>>,
+    /// What the process goes on as, once the coroutine that wants it has yielded.
+    pub(super) next: Mutex<Option<Box<Next>>>,
     /// What functions want of the driver, done when the coroutine that called has yielded or ended.
     pub(super) orders: Mutex<Vec<Order>>,
     /// What wakes the process.
@@ -99,21 +102,45 @@ impl Drop for Own {
 
 impl Own {
     pub(super) fn new(birth: Birth, shared: Arc<Shared>, streams: Option<Streams>) -> Arc<Self> {
-        let meter = Meter::new(Arc::clone(&shared.ticks), Arc::clone(&birth.usage), birth.reactor.clock().clone());
         debug_assert!(streams.is_none() || matches!(birth.stdio, Stdio::Terminal));
+        let Birth { entry, inbox, peers, reactor, tasks, usage, .. } = birth;
+        Self::made(entry, inbox, peers, reactor, tasks, shared, usage, streams)
+    }
+
+    /// The same process in its next life: its mailbox, its peers and its counters are as they were, and its streams move. All
+    /// that its VM holds stays behind.
+    pub(super) fn successor(&self, entry: EntryId) -> Arc<Self> {
+        let (reactor, shared, usage) = (Arc::clone(&self.reactor), Arc::clone(&self.shared), Arc::clone(&self.usage));
+        let (inbox, peers, tasks) = (self.inbox.clone(), self.peers.clone(), self.tasks.clone());
+        Self::made(entry, inbox, peers, reactor, tasks, shared, usage, self.streams.lock().take())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of a process, and nobody else puts them together")]
+    fn made(
+        entry: EntryId,
+        inbox: Inbox,
+        peers: Peers,
+        reactor: Arc<Reactor>,
+        tasks: Tasks,
+        shared: Arc<Shared>,
+        usage: Arc<Usage>,
+        streams: Option<Streams>,
+    ) -> Arc<Self> {
+        let meter = Meter::new(Arc::clone(&shared.ticks), Arc::clone(&usage), reactor.clock().clone());
         Arc::new(Self {
-            entry: birth.entry,
-            inbox: birth.inbox,
-            peers: birth.peers,
-            reactor: birth.reactor,
-            tasks: birth.tasks,
+            entry,
+            inbox,
+            peers,
+            reactor,
+            tasks,
             shared,
             turns: Arc::default(),
-            usage: birth.usage,
+            usage,
             meter,
             ports: Ports::default(),
             streams: Mutex::new(streams),
             pending: Mutex::new(None),
+            next: Mutex::default(),
             orders: Mutex::default(),
             waker: Mutex::new(Waker::noop().clone()),
             next_task: AtomicU64::new(1),
@@ -155,9 +182,9 @@ impl Own {
         Some(id)
     }
 
-    /// Ends the process for a limit that the caller has reached; the caller waits for that.
-    pub(super) fn end(&self, limit: LimitExceeded) -> Answer {
-        self.meter.end(Exit::LimitExceeded(limit));
+    /// Ends the process like this, for example at a limit that the caller has reached; the caller waits for that.
+    pub(super) fn end(&self, exit: Exit) -> Answer {
+        self.meter.end(exit);
         Reply::wait(WaitReason::Output, std::future::pending::<()>(), |_, ()| Reply::none())
     }
 

@@ -1,10 +1,11 @@
 //! A Lua entry, ready to be started, and the process that runs it.
 
+use std::collections::HashMap;
 use std::future::Future as _;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::task::Context;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
 
 use mlua::chunk::ChunkMode;
 use mlua::{Function, IntoLuaMulti, MultiValue, Table, Value};
@@ -14,11 +15,12 @@ use super::drive::{Driver, Finished, Turn};
 use super::modules::Known;
 use super::own::Own;
 use super::terminal::{Streams, Terminal};
+use super::upgrade::{Next, Upgrade};
 use super::value;
 use super::vm::{Builder, Vm};
 use crate::env::Environment;
 use crate::function::WeakFunctions;
-use crate::limits::{Bytes, LimitExceeded, Limits};
+use crate::limits::{Bytes, Charge, LimitExceeded, Limits};
 use crate::process::{
     self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, Progress, ResultStyle, Stdio,
 };
@@ -110,6 +112,8 @@ pub(super) struct Shared {
     /// Counts on at every tick.
     pub(super) ticks: Arc<AtomicU64>,
     pub(super) world: World,
+    /// The programs that a process may become, once they are loaded.
+    pub(super) programs: OnceLock<HashMap<EntryId, Weak<Program>>>,
 }
 
 /// What an application gives its scripts.
@@ -195,6 +199,8 @@ enum Life {
     /// Made, and nothing else: the first step initialises.
     Init(Box<Birth>),
     Running(Box<Driver>),
+    /// One script is over, and the next one begins when nothing of it is left.
+    Upgrading(Box<Upgrade>),
     /// The script is over; its output and its VM are on their way.
     Leaving(Box<Leaving>),
     /// Nothing is held any more.
@@ -211,9 +217,22 @@ struct Leaving {
 impl Process for LuaProcess {
     fn step(&mut self, context: &mut Context<'_>) -> Progress {
         match std::mem::replace(&mut self.life, Life::Closed) {
-            Life::Init(birth) => match self.begin(*birth, context) {
-                Ok(driver) => self.run(driver, context),
-                Err(exit) => Progress::Exit(exit),
+            Life::Init(mut birth) => {
+                let input = std::mem::take(&mut birth.input);
+                let shared = &self.program.shared;
+                let streams =
+                    matches!(birth.stdio, Stdio::Terminal).then(|| shared.world.terminal.open(&birth.reactor));
+                self.start(&Own::new(*birth, Arc::clone(shared), streams), input, None, context)
+            }
+            Life::Upgrading(mut upgrade) => match upgrade.poll_room(context) {
+                Poll::Pending => {
+                    self.life = Life::Upgrading(upgrade);
+                    Progress::Blocked
+                }
+                Poll::Ready(()) => {
+                    let Upgrade { own, input, held, .. } = *upgrade;
+                    self.start(&own, input, Some(held), context)
+                }
             },
             Life::Running(driver) => self.run(driver, context),
             Life::Leaving(leaving) => self.leave(leaving, context),
@@ -222,30 +241,50 @@ impl Process for LuaProcess {
     }
 
     fn close(&mut self) {
-        if let Life::Running(driver) = std::mem::replace(&mut self.life, Life::Closed)
-            && driver.vm().memory() > DROPPED_INLINE_BYTES
-        {
-            let own = Arc::clone(&driver.vm().own);
-            let dropping = own.reactor.blocking().run(move || drop(driver));
-            // A pool that is closed drops it all the same.
-            own.tasks.spawn(async move { drop(dropping.await) });
+        if let Life::Running(driver) = std::mem::replace(&mut self.life, Life::Closed) {
+            let tasks = driver.vm().own.tasks.clone();
+            if let Some(dropping) = dispose(driver) {
+                // A pool that is closed drops it all the same.
+                tasks.spawn(async move { drop(dropping.await) });
+            }
         }
     }
 }
 
+/// Drops a VM: at once, or on the blocking pool when it is large.
+fn dispose(driver: Box<Driver>) -> Option<BlockingCall<()>> {
+    (driver.vm().memory() > DROPPED_INLINE_BYTES).then(|| {
+        let own = Arc::clone(&driver.vm().own);
+        own.reactor.blocking().run(move || drop(driver))
+    })
+}
+
 impl LuaProcess {
+    /// Begins with the script, and runs it. The arguments are outside of a VM until it has begun, and charged if need be.
+    fn start(
+        &mut self,
+        own: &Arc<Own>,
+        input: Vec<Payload>,
+        held: Option<Charge>,
+        context: &mut Context<'_>,
+    ) -> Progress {
+        let begun = self.begin(own, &input, context);
+        drop((input, held));
+        match begun {
+            Ok(driver) => self.run(driver, context),
+            Err(exit) => Progress::Exit(exit),
+        }
+    }
+
     /// A VM with the script in it.
-    fn begin(&self, mut birth: Birth, context: &Context<'_>) -> Result<Box<Driver>, Exit> {
+    fn begin(&self, own: &Arc<Own>, input: &[Payload], context: &Context<'_>) -> Result<Box<Driver>, Exit> {
         let Program { script, shared, .. } = &*self.program;
-        let input = std::mem::take(&mut birth.input);
-        let streams = matches!(birth.stdio, Stdio::Terminal).then(|| shared.world.terminal.open(&birth.reactor));
-        let own = Own::new(birth, Arc::clone(shared), streams);
         own.enter(context);
-        let failed = |error| self.exit_of(&own, Finished::Failed(error), None);
-        let (vm, boot, units) = Vm::new(Arc::clone(&own), script, &shared.chunks).map_err(failed)?;
+        let failed = |error| self.exit_of(own, Finished::Failed(error), None);
+        let (vm, boot, units) = Vm::new(Arc::clone(own), script, &shared.chunks).map_err(failed)?;
         let arguments = || -> mlua::Result<MultiValue> {
             let mut values = (units, script.method.as_str()).into_lua_multi(&vm.lua)?;
-            for payload in &input {
+            for payload in input {
                 // The arguments were checked, so only memory can be wanting.
                 values.push_back(value::to_lua(&vm.lua, payload).map_err(mlua::Error::external)?);
             }
@@ -269,17 +308,25 @@ impl LuaProcess {
             }
             (None, Turn::Finished(finished)) => self.exit_of(&own, finished, Some(driver.vm())),
             (None, Turn::Ending) => Exit::Terminated,
+            (None, Turn::Upgrade(next)) => return self.upgrade(&own, driver, *next),
         };
-        let dropping = (driver.vm().memory() > DROPPED_INLINE_BYTES).then(|| {
-            let pool = own.reactor.blocking().clone();
-            pool.run(move || drop(driver))
-        });
+        let dropping = dispose(driver);
         let streams = own.streams.lock().take();
         if let Some(streams) = &streams {
             streams.output.finish();
             streams.errors.finish();
         }
         self.leave(Box::new(Leaving { exit, streams, dropping }), context)
+    }
+
+    /// Goes on as another script, in the step that follows: one that upgrades itself again and again is preempted there.
+    fn upgrade(&mut self, own: &Own, driver: Box<Driver>, next: Next) -> Progress {
+        let Next { program, input, held } = next;
+        own.peers.becomes(&program.entry);
+        let successor = own.successor(program.entry.clone());
+        self.program = program;
+        self.life = Life::Upgrading(Box::new(Upgrade { own: successor, input, dropping: dispose(driver), held }));
+        Progress::Preempted
     }
 
     fn leave(&mut self, mut leaving: Box<Leaving>, context: &mut Context<'_>) -> Progress {

@@ -41,7 +41,10 @@ const TERMINATE: u8 = 2;
 /// The control block of one process, shared by its task, its host's table and its handles.
 pub(super) struct ProcessCell {
     pub(super) pid: Pid,
+    /// The entry it was started from.
     pub(super) entry: EntryId,
+    /// The entry it runs now, when that is another one.
+    upgraded_to: Mutex<Option<EntryId>>,
     pub(super) usage: Arc<Usage>,
     /// The clock of its host.
     pub(super) clock: Clock,
@@ -113,6 +116,7 @@ impl ProcessCell {
         Self {
             pid,
             entry,
+            upgraded_to: Mutex::default(),
             usage,
             clock,
             parent: start.parent,
@@ -322,6 +326,12 @@ impl ProcessCell {
         })
     }
 
+    /// It runs this entry from now on.
+    #[cfg(feature = "lua")]
+    pub(super) fn becomes(&self, entry: &EntryId) {
+        *self.upgraded_to.lock() = (*entry != self.entry).then(|| entry.clone());
+    }
+
     /// What can be seen of the process now.
     pub(super) fn snapshot(&self) -> Snapshot {
         let usage = &self.usage;
@@ -329,7 +339,7 @@ impl ProcessCell {
         let state = self.state();
         Snapshot {
             pid: self.pid.clone(),
-            entry: self.entry.clone(),
+            entry: self.upgraded_to.lock().clone().unwrap_or_else(|| self.entry.clone()),
             names: self.ties.lock().names(),
             state,
             waits: match state {

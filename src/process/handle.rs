@@ -36,7 +36,7 @@ impl ProcessHandle {
         &self.cell.pid
     }
 
-    /// The entry it was made from.
+    /// The entry it was made from, whatever it has upgraded itself to since.
     #[must_use]
     pub fn entry(&self) -> &EntryId {
         &self.cell.entry

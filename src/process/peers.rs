@@ -133,6 +133,34 @@ impl Peers {
         self.security.check(action, deed, resource, &[("pid", &self.own.pid)])
     }
 
+    /// Whether the process may become one of this entry: it may, unless a policy denies it.
+    ///
+    /// # Errors
+    /// One does.
+    #[cfg(feature = "lua")]
+    pub(crate) fn check_upgrade(&self, entry: &EntryId) -> Result<(), Denied> {
+        match self.security.denies("process.upgrade", entry, &[("pid", &self.own.pid)]) {
+            true => Err(Denied { action: "process.upgrade", deed: "upgrade to process", resource: entry.to_string() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there is a process entry of this ID.
+    ///
+    /// # Errors
+    /// There is none; the error says which there are.
+    #[cfg(feature = "lua")]
+    pub(crate) fn knows(&self, entry: &EntryId) -> Result<(), SpawnError> {
+        let closing = || SpawnError::Closing { host: self.own.pid.host().clone() };
+        self.manager.upgrade().ok_or_else(closing)?.program(entry).map(drop)
+    }
+
+    /// The process runs this entry from now on.
+    #[cfg(feature = "lua")]
+    pub(crate) fn becomes(&self, entry: &EntryId) {
+        self.own.becomes(entry);
+    }
+
     /// What a process of an entry has returned, in the form in which a script is to see it.
     ///
     /// # Errors

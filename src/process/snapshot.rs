@@ -26,7 +26,7 @@ use crate::scheduler::TaskState;
 pub struct Snapshot {
     /// The name of the process.
     pub pid: Pid,
-    /// The entry it was made from.
+    /// The entry it runs: the one it was made from, until it upgrades itself to another one.
     pub entry: EntryId,
     /// The names it was given; at most [`NAMES_MAX`](super::NAMES_MAX).
     pub names: Vec<String>,

@@ -193,9 +193,7 @@ impl SecurityContext {
     #[must_use]
     pub fn allows(&self, action: &str, resource: &dyn fmt::Display, attributes: &[(&str, &dyn fmt::Display)]) -> bool {
         let Some(inner) = &self.0 else { return true };
-        let attributes =
-            || attributes.iter().map(|(key, value)| ((*key).to_owned(), value.to_string().into())).collect();
-        inner.allows(action, resource, attributes)
+        inner.allows(action, resource, || attributes_of(attributes))
     }
 
     /// [`SecurityContext::allows`] as a result: what is not allowed is told in the words of `deed`.
@@ -215,12 +213,33 @@ impl SecurityContext {
         }
     }
 
+    /// Whether a policy denies an action that needs no leave: where none says anything it is allowed.
+    ///
+    /// ```
+    /// use wippy::security::{Actor, Scope, SecurityContext};
+    ///
+    /// let ann = SecurityContext::new(Some(Actor::new("user:ann")), Some(Scope::default()), false);
+    /// assert!(!ann.denies("process.upgrade", &"app:next", &[]), "no policy says anything");
+    /// ```
+    #[must_use]
+    pub fn denies(&self, action: &str, resource: &dyn fmt::Display, attributes: &[(&str, &dyn fmt::Display)]) -> bool {
+        let Some(inner) = &self.0 else { return false };
+        let (Some(actor), Some(scope)) = (&inner.actor, &inner.scope) else { return false };
+        let (resource, attributes) = (resource.to_string(), attributes_of(attributes));
+        let request = Request { actor, action, resource: &resource, attributes: &attributes };
+        scope.evaluate(&request) == Decision::Deny
+    }
+
     /// [`SecurityContext::allows`], with attributes of any shape.
     #[must_use]
     pub fn allows_with(&self, action: &str, resource: &str, attributes: &Attributes) -> bool {
         let Some(inner) = &self.0 else { return true };
         inner.allows(action, &resource, || attributes.clone())
     }
+}
+
+fn attributes_of(attributes: &[(&str, &dyn fmt::Display)]) -> Attributes {
+    attributes.iter().map(|(key, value)| ((*key).to_owned(), value.to_string().into())).collect()
 }
 
 /// Something that may not be done, in the words of Wippy.

@@ -8,6 +8,8 @@ mod gaps;
 mod supervisor;
 /// Scripts that do not end by themselves.
 mod unruly;
+/// Processes that go on as other scripts.
+mod upgrade;
 /// Values between scripts and guests.
 mod values;
 /// What they have of the world: files, variables, events, the log.

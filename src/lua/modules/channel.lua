@@ -88,7 +88,8 @@ local function give(channel, value)
   return false
 end
 
-local ports = {}
+-- With whose turn it is: those that something comes in for are served one after the other.
+local ports, turn = {}, 0
 
 local function wait(waiter, queue, channel, value)
   insert(queue, { waiter = waiter, value = value })
@@ -176,25 +177,34 @@ core.channel = { new = new, give = give, is_channel = is_channel, select = field
 -- A channel that is filled from this port of the host.
 function core.channel.port(number)
   local channel = new(0, number)
-  ports[number] = channel
+  insert(ports, channel)
   return channel
 end
 
 function core.channel.close_port(channel)
-  ports[channel.port] = nil
+  for at, other in ipairs(ports) do
+    if other == channel then
+      remove(ports, at)
+      break
+    end
+  end
   channel:close()
 end
 
--- Hands what has come in to those who wait for it; how many still wait.
+-- Hands one thing that has come in to whoever waits for it; how many still wait, and whether there was one.
 function core.pump()
-  local waiting = 0
-  for number, channel in next, ports do
-    while channel.receivers[1] do
-      local got, value = host.take(number)
-      if not got then break end
-      give(channel, value)
+  local waiting, count, handed = 0, #ports, false
+  for step = 1, count do
+    local at = (turn + step - 1) % count + 1
+    local channel = ports[at]
+    if not handed and channel.receivers[1] then
+      local got, value = host.take(channel.port)
+      if got then
+        give(channel, value)
+        handed, turn = true, at
+      end
     end
     waiting = waiting + #channel.receivers
   end
-  return waiting
+  return waiting, handed
 end

@@ -14,6 +14,7 @@ use crate::lua::error::{ErrorObject, Kind};
 use crate::lua::own::Own;
 use crate::lua::terminal::Sink;
 use crate::lua::vm::Builder;
+use crate::process::Exit;
 
 pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     let fields = builder.lua.create_table()?;
@@ -50,7 +51,7 @@ fn write(lua: &mlua::Lua, own: &Arc<Own>, args: &mut Args, stream: Stream) -> An
     };
     let bytes = text.as_bytes();
     if let Err(limit) = own.usage.add_out(bytes.len()) {
-        return own.end(limit);
+        return own.end(Exit::LimitExceeded(limit));
     }
     let written = put(&*sink, &bytes).map_err(failed)?;
     if written == bytes.len() {

@@ -12,6 +12,7 @@ use crate::lua::host::LOG_LINE_MAX;
 use crate::lua::own::{self, Held, Own};
 use crate::lua::value;
 use crate::lua::vm::Builder;
+use crate::process::Exit;
 
 /// The longest name of a logger, in bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -157,7 +158,7 @@ fn write(own: &Arc<Own>, logger: &Logger, level: Level, args: &mut Args) -> Answ
     let bytes = text.as_bytes();
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(LOG_LINE_MAX)]);
     if let Err(limit) = own.usage.add_out(text.len() + fields.bytes) {
-        return own.end(limit);
+        return own.end(Exit::LimitExceeded(limit));
     }
     let (pid, entry, name) = (own.pid(), &own.entry, logger.name.as_deref());
     // What is left out of a line is told in it.

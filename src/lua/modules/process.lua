@@ -59,6 +59,9 @@ end
 function fields.with_options(options) return plain:with_options(options) end
 function fields.with_context(values) return plain:with_context(values) end
 
+-- Goes on as another script, or as the same one again. It does not return but for a policy that denies it.
+function fields.upgrade(id, ...) return settle(parts.upgrade(id, ...)) end
+
 -- What comes in.
 local inbox, events
 function fields.inbox()

@@ -1,6 +1,7 @@
 //! `process`: other processes, messages and events.
 
 mod exec;
+mod upgrade;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     let parts = lua.create_table()?;
     parts.raw_set("start", builder.raw("spawn", spawn)?)?;
     parts.raw_set("exec", builder.raw("exec", exec::exec)?)?;
+    parts.raw_set("upgrade", builder.raw("upgrade", upgrade::upgrade)?)?;
     parts.raw_set("listen", builder.raw("listen", listen)?)?;
     parts.raw_set(
         "unlisten",
