@@ -1,9 +1,11 @@
-//! `security`: who a script acts as, by which policies, and others that it may start processes as.
+//! `security`: who a script acts as, by which policies, and others that it may start processes as. As in Wippy, who may not look
+//! something up is answered an error, and who may not make something has one raised.
 
 use std::sync::Arc;
 
-use mlua::{AnyUserData, Lua, Table, UserData, UserDataMethods, Value};
+use mlua::{Lua, Table, UserData, UserDataFields, UserDataMethods, Value};
 
+use super::object::{self, Method, Object};
 use crate::lua::call::{Answer, Args, Refusal, Reply};
 use crate::lua::error::{ErrorObject, Kind};
 use crate::lua::own::Own;
@@ -45,31 +47,39 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     })?;
     set("policy", |lua, own, args| {
         let text = args.text()?;
-        own.peers.check_allowed("security.policy.get", "get policy", &text)?;
+        may_see(own, "security.policy.get", "access policy", &text)?;
         let id: EntryId = text.parse().map_err(|error| ErrorObject::invalid(format!("{error}")))?;
         match own.peers.policies().get(&id) {
             Some(policy) => Reply::values(lua, PolicyObject(Arc::clone(policy))),
-            None => Err(ErrorObject::new(Kind::NotFound, format!("policy not found: {id}")).into()),
+            None => Err(ErrorObject::new(Kind::Internal, format!("policy not found: {id}")).into()),
         }
     })?;
     set("named_scope", |lua, own, args| {
         let name = args.text()?;
-        own.peers.check_allowed("security.policy_group.get", "get group of policies", &name)?;
+        may_see(own, "security.policy_group.get", "access policy group", &name)?;
         match own.peers.policies().group(&name) {
             Some(scope) => Reply::values(lua, ScopeObject(scope)),
-            None => Err(ErrorObject::new(Kind::NotFound, format!("group of policies not found: {name}")).into()),
+            None => Err(ErrorObject::new(Kind::Internal, format!("policy group not found: {name}")).into()),
         }
+    })?;
+    // There is no kind of entry that makes one, so none is ever found.
+    set("token_store", |_, own, args| {
+        let id = args.text()?;
+        may_make(own, "security.token_store.get", "get token store", &id)?;
+        if id.is_empty() {
+            return Err(ErrorObject::invalid("the ID of a token store is empty").into());
+        }
+        Err(ErrorObject::new(Kind::Internal, format!("token store not found: {id}")).into())
     })?;
     set("new_scope", |lua, own, args| {
         let listed = args.optional_table()?;
-        own.peers.check_allowed("security.scope.create", "create scope", &"custom")?;
+        may_make(own, "security.scope.create", "create scope", &"custom")?;
         let mut policies = Vec::new();
         for policy in listed.iter().flat_map(Table::sequence_values::<Value>) {
-            match policy? {
-                Value::UserData(object) if object.is::<PolicyObject>() => {
-                    policies.push(Arc::clone(&object.borrow::<PolicyObject>()?.0));
-                }
-                other => return Err(args.bad(format_args!("policies expected, got {}", other.type_name()))),
+            let policy = policy?;
+            match policy_of(&policy)? {
+                Some(policy) => policies.push(policy),
+                None => return Err(args.bad(format_args!("policies expected, got {}", policy.type_name()))),
             }
         }
         Reply::values(lua, ScopeObject(Scope::new(policies)))
@@ -77,10 +87,23 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     set("new_actor", |lua, own, args| {
         let id = args.text()?;
         let meta = attributes(args)?;
-        own.peers.check_allowed("security.actor.create", "create actor", &id)?;
+        may_make(own, "security.actor.create", "create actor with ID", &id)?;
         Reply::values(lua, ActorObject(Actor::with_meta(id, meta)))
     })?;
+    object::install(builder, &METHODS)?;
+    object::install(builder, &POLICY_METHODS)?;
     Ok(fields)
+}
+
+/// Leave to look something up. What is not allowed has the kind that Wippy's documents give it.
+fn may_see(own: &Own, action: &'static str, deed: &'static str, id: &str) -> Result<(), Refusal> {
+    let allowed = own.peers.check_allowed(action, deed, &id);
+    Ok(allowed.map_err(|denied| ErrorObject::invalid(denied.to_string()))?)
+}
+
+/// Leave to make something.
+fn may_make(own: &Own, action: &'static str, deed: &'static str, resource: &str) -> Result<(), Refusal> {
+    own.peers.check_allowed(action, deed, &resource).map_err(|denied| Refusal::raise(denied.to_string()))
 }
 
 /// The next argument, which is a table of what is known of something, or nothing.
@@ -107,21 +130,6 @@ fn attributes_of(table: &Table) -> Result<Attributes, String> {
     }
 }
 
-/// What policies say, in the words of scripts.
-fn decision(scope: &Scope, (actor, action, resource, meta): Asked) -> mlua::Result<&'static str> {
-    let attributes = meta.as_ref().map_or(Ok(Attributes::new()), attributes_of).map_err(mlua::Error::runtime)?;
-    let actor = actor.borrow::<ActorObject>()?;
-    let request = Request { actor: &actor.0, action: &action, resource: &resource, attributes: &attributes };
-    Ok(match scope.evaluate(&request) {
-        Decision::Allow => "allow",
-        Decision::Deny => "deny",
-        Decision::Undefined => "undefined",
-    })
-}
-
-/// Who, what, with what, and what else is known of it.
-type Asked = (AnyUserData, String, String, Option<Table>);
-
 impl UserData for ActorObject {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("id", |lua, actor, ()| lua.create_string(actor.0.id()));
@@ -133,28 +141,98 @@ impl UserData for ActorObject {
 }
 
 impl UserData for ScopeObject {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("with", |_, scope, policy: AnyUserData| {
-            let more = Arc::clone(&policy.borrow::<PolicyObject>()?.0);
-            Ok(ScopeObject(Scope::new(scope.0.policies().iter().cloned().chain([more]))))
-        });
-        methods.add_method("without", |_, scope, id: String| {
-            let rest = scope.0.policies().iter().filter(|policy| policy.id().to_string() != id);
-            Ok(ScopeObject(Scope::new(rest.cloned())))
-        });
-        methods.add_method("contains", |_, scope, id: String| {
-            Ok(scope.0.policies().iter().any(|policy| policy.id().to_string() == id))
-        });
-        methods.add_method("policies", |lua, scope, ()| {
-            lua.create_sequence_from(scope.0.policies().iter().map(|policy| PolicyObject(Arc::clone(policy))))
-        });
-        methods.add_method("evaluate", |_, scope, asked: Asked| decision(&scope.0, asked));
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        object::add_methods::<Self, F>(fields);
     }
 }
 
-impl UserData for PolicyObject {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("id", |lua, policy, ()| lua.create_string(policy.0.id().to_string()));
-        methods.add_method("evaluate", |_, policy, asked: Asked| decision(&Scope::new([Arc::clone(&policy.0)]), asked));
+impl Object for ScopeObject {
+    const NAME: &'static str = "scope";
+}
+
+const METHODS: [(&str, Method<ScopeObject>); 5] = [
+    ("with", |lua, own, scope, args| {
+        let more = match policy_of(&args.next())? {
+            Some(policy) => policy,
+            None => return Err(args.bad("policy expected")),
+        };
+        may_make(own, "security.scope.create", "add policy to scope", "with")?;
+        Reply::values(lua, ScopeObject(Scope::new(scope.0.policies().iter().cloned().chain([more]))))
+    }),
+    ("without", |lua, own, scope, args| {
+        let id = policy_id(args)?;
+        may_make(own, "security.scope.create", "remove policy from scope", "without")?;
+        let rest = scope.0.policies().iter().filter(|policy| policy.id().to_string() != id);
+        Reply::values(lua, ScopeObject(Scope::new(rest.cloned())))
+    }),
+    ("contains", |lua, _, scope, args| {
+        let id = policy_id(args)?;
+        Reply::values(lua, scope.0.policies().iter().any(|policy| policy.id().to_string() == id))
+    }),
+    ("policies", |lua, _, scope, _| {
+        let policies = scope.0.policies().iter().map(|policy| PolicyObject(Arc::clone(policy)));
+        Reply::values(lua, lua.create_sequence_from(policies)?)
+    }),
+    ("evaluate", |lua, _, scope, args| evaluate(lua, &scope.0, args)),
+];
+
+const POLICY_METHODS: [(&str, Method<PolicyObject>); 2] = [
+    ("id", |lua, _, policy, _| Reply::values(lua, policy.0.id().to_string())),
+    ("evaluate", |lua, _, policy, args| evaluate(lua, &Scope::new([Arc::clone(&policy.0)]), args)),
+];
+
+/// The policy that a value is.
+fn policy_of(value: &Value) -> mlua::Result<Option<Arc<Policy>>> {
+    match value {
+        Value::UserData(object) if object.is::<PolicyObject>() => {
+            Ok(Some(Arc::clone(&object.borrow::<PolicyObject>()?.0)))
+        }
+        _ => Ok(None),
     }
+}
+
+/// The ID that the next argument is: a text, a policy, or a table of its two parts.
+fn policy_id(args: &mut Args) -> Result<String, Refusal> {
+    let value = args.next();
+    if let Some(policy) = policy_of(&value)? {
+        return Ok(policy.id().to_string());
+    }
+    match &value {
+        Value::String(text) => Ok(text.to_string_lossy()),
+        Value::Table(parts) => {
+            let part = |name: &str| -> Result<String, Refusal> {
+                let part: Option<String> = parts.raw_get(name)?;
+                part.ok_or_else(|| args.bad("a table with `ns` and `name` expected"))
+            };
+            Ok(format!("{}:{}", part("ns")?, part("name")?))
+        }
+        _ => Err(args.bad("the ID of a policy, or a policy, expected")),
+    }
+}
+
+/// What policies say, in the words of scripts: of an actor, an action, a resource, and what else is known of it.
+fn evaluate(lua: &Lua, scope: &Scope, args: &mut Args) -> Answer {
+    let actor = match args.next() {
+        Value::UserData(object) if object.is::<ActorObject>() => object.borrow::<ActorObject>()?.0.clone(),
+        other => return Err(args.bad(format_args!("actor expected, got {}", other.type_name()))),
+    };
+    let (action, resource) = (args.text()?, args.text()?);
+    let attributes = attributes(args)?;
+    let request = Request { actor: &actor, action: &action, resource: &resource, attributes: &attributes };
+    let said = match scope.evaluate(&request) {
+        Decision::Allow => "allow",
+        Decision::Deny => "deny",
+        Decision::Undefined => "undefined",
+    };
+    Reply::values(lua, said)
+}
+
+impl UserData for PolicyObject {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        object::add_methods::<Self, F>(fields);
+    }
+}
+
+impl Object for PolicyObject {
+    const NAME: &'static str = "policy";
 }

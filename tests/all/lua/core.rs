@@ -61,6 +61,11 @@ fn functions() {
 }
 
 #[test]
+fn security() {
+    assert_eq!(run("security_test"), 6);
+}
+
+#[test]
 fn a_terminal_is_read_and_written() {
     let mut command = wippy();
     command.arg("-C").arg(fixture("apps/lua-core")).args(["run", "copy"]).stdin(Stdio::piped());

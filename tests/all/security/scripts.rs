@@ -119,7 +119,7 @@ end";
     assert_eq!(said[..7], ["ann", "5", "true", "false", "true", "ann 3", "bobcore"]);
     assert_eq!(said[8..10], ["bob 3", "bob 1"], "{said:?}");
     assert_eq!(said[10..16], ["allow", "undefined", "allow", "2", "true", "false"]);
-    let missing = ["NotFound: policy not found: app:none", "NotFound: group of policies not found: none", "false"];
+    let missing = ["Internal: policy not found: app:none", "Internal: policy group not found: none", "false"];
     assert_eq!(said[16..19], missing);
     assert_eq!(said[19..], ["true", "false"], "what is known of an actor has a bound");
     // What makes actors and scopes needs leave, and so does their use.
@@ -128,10 +128,93 @@ end";
     assert_eq!(said[8..10], ["PermissionDenied: not allowed to change actor or scope: security"; 2]);
     let none = house("nothing");
     let exit = start_as(&none, ann(), "script", []).wait();
-    assert!(exit.to_string().contains("attempt to index a nil value (local 'bob')"), "{exit}");
+    assert!(exit.to_string().contains("script:10: not allowed to create actor with ID: bob"), "{exit}");
     // Nobody is not asked, and has neither.
     let nobody = trusted.runtime.manager().spawn(start("child", [])).expect("it starts").wait();
     assert_eq!(nobody, Exit::Returned(Payload::Nil));
+}
+
+#[test]
+fn what_is_made_and_looked_up_needs_leave() {
+    let script = "
+local function raised(body, ...) local ok, problem = pcall(body, ...) tell(ok and 'made' or problem) end
+local function main()
+  tell(security.policy('app:all')) tell(security.named_scope('g'))
+  raised(security.new_actor, 'bob') raised(security.new_scope, {}) raised(security.token_store, 'app:tokens')
+  local scope = security.scope()
+  local policy = scope:policies()[1]
+  raised(scope.with, scope, policy) raised(scope.without, scope, policy)
+  tell(scope:contains(policy)); tell(scope:contains(policy:id())); tell(scope:contains({ ns = 'app', name = 'all' }))
+  tell(scope:contains('app:nothing')); raised(scope.contains, scope, { ns = 'app' }); raised(scope.contains, scope, 5)
+  return told
+end";
+    let all = policy("all", "allow", "'*'", "'*'", "");
+    let denied = told(
+        &start_as(
+            &house(script, &[all.clone(), policy("none", "deny", "'security.*'", "'*'", "")]),
+            ann(),
+            "script",
+            [],
+        )
+        .wait(),
+    );
+    assert_eq!(
+        denied[..7],
+        [
+            "Invalid: not allowed to access policy: app:all",
+            "Invalid: not allowed to access policy group: g",
+            "not allowed to create actor with ID: bob",
+            "not allowed to create scope: custom",
+            "not allowed to get token store: app:tokens",
+            "not allowed to add policy to scope: with",
+            "not allowed to remove policy from scope: without",
+        ]
+    );
+    let bad = "bad argument #1 to 'contains' ";
+    let told_of = ["true", "true", "true", "false"].map(str::to_owned);
+    let refused = [
+        format!("{bad}(a table with `ns` and `name` expected)"),
+        format!("{bad}(the ID of a policy, or a policy, expected)"),
+    ];
+    assert_eq!(denied[7..], [&told_of[..], &refused[..]].concat());
+    let allowed = told(&start_as(&house(script, &[all]), ann(), "script", []).wait());
+    assert!(allowed[0].starts_with("userdata") && allowed[1].starts_with("userdata"), "{allowed:?}");
+    assert_eq!(allowed[2..7], ["made"; 5]);
+    // One resource of them is enough.
+    let only = policy("only", "allow", "security.scope.create", "with", "");
+    let some = told(&start_as(&house(script, &[only]), ann(), "script", []).wait());
+    assert_eq!(some[5..7], ["made", "not allowed to remove policy from scope: without"]);
+}
+
+#[test]
+fn a_script_may_upgrade_itself_unless_a_policy_denies_it() {
+    let script = "
+local function main(again)
+  if again then return told end
+  tell(process.upgrade('app:vault'))
+  tell(process.upgrade(nil, true))
+  process.upgrade('app:child')
+end";
+    let upgraded = |policies: &[String]| start_as(&house(script, policies), ann(), "script", []).wait();
+    let denied = |deed: &str| format!("PermissionDenied: not allowed to upgrade to process: {deed}");
+    // Who it acts as stays; and what no policy names is allowed, as in Wippy.
+    let others = policy("p", "deny", "process.upgrade", "[app:vault, app:script]", "");
+    assert_eq!(upgraded(std::slice::from_ref(&others)), Exit::Returned("user:ann 1".into()));
+    let own = ", conditions: [{ field: meta.pid, operator: exists }]";
+    let all = policy("all", "deny", "process.upgrade", "'*'", own);
+    let exit = upgraded(&[policy("more", "allow", "'*'", "'*'", ""), all]);
+    assert_eq!(exit, Exit::Returned(Payload::Nil), "each was denied, and it went on");
+    let told_of = "
+local function main()
+  tell(process.upgrade('app:vault')) tell(process.upgrade(nil, true))
+  return told
+end";
+    let told = told(&start_as(&house(told_of, &[others]), ann(), "script", []).wait());
+    assert_eq!(told, [denied("app:vault"), denied("app:script")]);
+    // Nobody is not asked.
+    let house = house(script, &[policy("p", "deny", "'*'", "'*'", "")]);
+    let exit = house.runtime.manager().spawn(start("script", [])).expect("it starts").wait();
+    assert!(exit.to_string().contains("upgrade: no process entry `app:vault`"), "{exit}");
 }
 
 #[test]
