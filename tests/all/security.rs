@@ -1,5 +1,8 @@
 //! Policies as guests meet them: who may start, tell, end and name whom, see which folder and reach which address.
 
+/// Calls of functions, by guests and scripts, and who a function acts as.
+#[cfg(feature = "lua")]
+mod calls;
 /// The same for scripts, and what they know of it.
 #[cfg(feature = "lua")]
 mod scripts;
