@@ -16,18 +16,6 @@ use crate::wasm::value::{Signature, WitType, named_form, wippy_form};
 /// Sends a value to an entry, and answers what comes back when it is the same for a script. The guest gets it with so many
 /// numbers behind it that all of them go through memory, and hands back the place.
 const SCRIPT: &str = r#"
-local function same(one, other)
-  if type(one) ~= type(other) or math.type(one) ~= math.type(other) then return false end
-  if type(one) ~= "table" then return one == other or one ~= one and other ~= other end
-  for key, value in pairs(one) do
-    if not same(value, other[key]) then return false end
-  end
-  for key in pairs(other) do
-    if one[key] == nil then return false end
-  end
-  return true
-end
-
 return {
   main = function(entry, value)
     local given = { value, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 }
@@ -55,7 +43,8 @@ fn runtime(types: &[WitType]) -> (Runtime, tempfile::TempDir) {
     let hash = format!("sha256:{:x}", Sha256::digest(&binary));
     let mut index = "version: '1.0'\nnamespace: app\nentries:\n- { name: processes, kind: process.host }\n\
                      - { name: wasm, kind: fs.directory, directory: . }\n\
-                     - { name: script, kind: process.lua, source: file://script.lua, method: main }\n"
+                     - { name: same, kind: library.lua, source: file://same.lua }\n\
+                     - { name: script, kind: process.lua, source: file://script.lua, method: main, imports: { same: 'app:same' } }\n"
         .to_owned();
     for number in 0..types.len() {
         for form in ["wippy", "named"] {
@@ -64,9 +53,13 @@ fn runtime(types: &[WitType]) -> (Runtime, tempfile::TempDir) {
         }
     }
     let app = tempfile::tempdir().unwrap();
-    for (name, content) in
-        [("_index.yaml", index.as_bytes()), ("script.lua", SCRIPT.as_bytes()), ("echo.wasm", &binary)]
-    {
+    let files: [(&str, &[u8]); 4] = [
+        ("_index.yaml", index.as_bytes()),
+        ("same.lua", include_bytes!("../../fixtures/same.lua")),
+        ("script.lua", SCRIPT.as_bytes()),
+        ("echo.wasm", &binary),
+    ];
+    for (name, content) in files {
         std::fs::write(app.path().join(name), content).unwrap();
     }
     (Runtime::builder().load(app.path()).cache(false).build().unwrap(), app)

@@ -56,6 +56,12 @@ impl Asked {
         let timeout = match settings.raw_get::<Value>("timeout")? {
             Value::Nil => None,
             timeout => {
+                // A bare number counts milliseconds here, and nowhere else: so Wippy's documents have it.
+                let timeout = match timeout {
+                    Value::Integer(millis) => Value::Integer(millis.saturating_mul(1_000_000)),
+                    Value::Number(millis) => Value::Number(millis * 1e6),
+                    other => other,
+                };
                 let nanos =
                     nanos_of(&timeout).map_err(|problem| ErrorObject::invalid(format!("timeout: {problem}")))?;
                 Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))

@@ -19,35 +19,44 @@ function fields.after(duration)
   return fired
 end
 
-local Timer = {}
-local timer_meta = { __index = Timer, __metatable = false, __name = "timer" }
+-- A kind of object with a channel that is filled when a time is over, once or again and again.
+local function class(name, fires_again)
+  local methods = {}
+  local meta = { __index = methods, __metatable = false, __name = name }
 
-local function arm(timer, span)
-  timer.id = begin(span, function()
-    timer.id = nil
-    channel.give(timer.fired, now())
-  end)
+  local function arm(object, span)
+    object.id = begin(span, function()
+      object.id = nil
+      if fires_again then arm(object, span) end
+      channel.give(object.fired, now())
+    end)
+  end
+
+  fields[name] = function(duration)
+    local span, problem = positive(duration, name)
+    if problem then return nil, problem end
+    local object = setmetatable({ fired = channel.new(1) }, meta)
+    arm(object, span)
+    return object
+  end
+
+  function methods:channel() return self.fired end
+  methods.response = methods.channel
+
+  -- Whether it was still to fire.
+  function methods:stop()
+    local id = self.id
+    if not id then return false end
+    self.id = nil
+    forget(id)
+    return true
+  end
+
+  return methods, arm
 end
 
-function fields.timer(duration)
-  local span, problem = positive(duration, "timer")
-  if problem then return nil, problem end
-  local timer = setmetatable({ fired = channel.new(1) }, timer_meta)
-  arm(timer, span)
-  return timer
-end
-
-function Timer:channel() return self.fired end
-Timer.response = Timer.channel
-
--- Whether it was still to fire.
-function Timer:stop()
-  local id = self.id
-  if not id then return false end
-  self.id = nil
-  forget(id)
-  return true
-end
+local Timer, arm = class("timer", false)
+class("ticker", true)
 
 function Timer:reset(duration)
   local span, problem = positive(duration, "timer")
@@ -56,25 +65,3 @@ function Timer:reset(duration)
   arm(self, span)
   return was_running
 end
-
-local Ticker = {}
-local ticker_meta = { __index = Ticker, __metatable = false, __name = "ticker" }
-
-local function tick(ticker, span)
-  ticker.id = begin(span, function()
-    tick(ticker, span)
-    channel.give(ticker.ticks, now())
-  end)
-end
-
-function fields.ticker(duration)
-  local span, problem = positive(duration, "ticker")
-  if problem then return nil, problem end
-  local ticker = setmetatable({ ticks = channel.new(1) }, ticker_meta)
-  tick(ticker, span)
-  return ticker
-end
-
-function Ticker:channel() return self.ticks end
-Ticker.response = Ticker.channel
-Ticker.stop = Timer.stop

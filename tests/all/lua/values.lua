@@ -1,22 +1,6 @@
 -- Tests of values: each calls functions of a guest that hand back what they get.
 local tests = {}
 
--- Whether two values are the same, tables by their contents; numbers also in their kind, and NaN as NaN.
-local function same(one, other)
-  if type(one) ~= type(other) then return false end
-  if type(one) == "number" then
-    return math.type(one) == math.type(other) and (one == other or one ~= one and other ~= other)
-  end
-  if type(one) ~= "table" then return one == other end
-  for key, value in pairs(one) do
-    if not same(value, other[key]) then return false end
-  end
-  for key in pairs(other) do
-    if one[key] == nil then return false end
-  end
-  return true
-end
-
 local function shown(value)
   if type(value) ~= "table" then return type(value) == "string" and string.format("%q", value) or tostring(value) end
   local parts = {}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wippy::process::{Exit, Payload};
 use wippy::reactor::Clock;
 
-use crate::support::{House, text_app};
+use crate::support::{House, fixture, text_app};
 
 /// The functions of the guest, with the types of what they hand back. Types with names come first.
 const TYPES: &str = r#"
@@ -81,9 +81,13 @@ fn house() -> House {
             "- {{ name: {name}.named, kind: process.wasm, text: echo, method: {name}, values: named }}"
         );
     }
-    entries.push_str("- { name: values, kind: process.lua, source: file://values.lua, method: main }\n");
+    entries.push_str(
+        "- { name: same, kind: library.lua, source: file://same.lua }
+- { name: values, kind: process.lua, source: file://values.lua, method: main, imports: { same: 'app:same' } }\n",
+    );
     let app = text_app(&[("echo", &echo())], &entries);
     std::fs::write(app.path().join("values.lua"), include_str!("values.lua")).expect("a file");
+    std::fs::copy(fixture("same.lua"), app.path().join("same.lua")).expect("a file");
     House::of(app, Clock::real())
 }
 

@@ -10,11 +10,12 @@ use wippy::process::{Exit, Payload};
 use crate::support::{fixture, run_in};
 
 /// A copy of the application: its scripts write into its folder.
-fn copy() -> TempDir {
+pub(super) fn copy() -> TempDir {
     let copy = tempfile::tempdir().expect("a folder");
-    for file in fs::read_dir(fixture("apps/lua-world")).expect("the application") {
-        let file = file.expect("a file");
-        fs::copy(file.path(), copy.path().join(file.file_name())).expect("a copy");
+    let own =
+        fs::read_dir(fixture("apps/lua-world")).expect("the application").map(|file| file.expect("a file").path());
+    for file in own.chain([fixture("apps/lua-core/run.lua")]) {
+        fs::copy(&file, copy.path().join(file.file_name().expect("a name"))).expect("a copy");
     }
     copy
 }
