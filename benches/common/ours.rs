@@ -16,8 +16,8 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary. The
-    /// host allows `preempt: none` when one of them asks for it.
+    /// `entries` are flow mappings, one a line, in which `guest: NAME` stands for the fields that name a binary; without a
+    /// `kind` before it, it is a `process.wasm`. The host allows `preempt: none` when one of them asks for it.
     pub(crate) fn new(entries: &str, tick: Duration) -> Ours {
         Ours::with(entries, |builder| builder.tick(tick))
     }
@@ -39,10 +39,8 @@ impl Ours {
                 Some((before, (name, rest))) => {
                     let file = format!("{name}.wasm");
                     let hash = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}"))).expect("a guest");
-                    let _ = write!(
-                        index,
-                        "{before}kind: process.wasm, fs: wasm, path: /{file}, hash: 'sha256:{hash}',{rest}"
-                    );
+                    let kind = if before.contains("kind: ") { "" } else { "kind: process.wasm, " };
+                    let _ = write!(index, "{before}{kind}fs: wasm, path: /{file}, hash: 'sha256:{hash}',{rest}");
                 }
             }
             index.push('\n');

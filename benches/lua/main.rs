@@ -38,6 +38,7 @@ pub(crate) const WORKERS: usize = 1;
 const TURN: Duration = Duration::from_millis(300);
 
 const OURS: &str = "wippy";
+const OURS_EXEC: &str = "wippy, process.exec";
 const MLUA: &str = "mlua";
 const MLUA_LIBRARIES: &str = "mlua, our libraries";
 const MLUA_RESUMED: &str = "mlua, resumed by turns";
@@ -45,6 +46,7 @@ const MLUA_WRAP: &str = "mlua, coroutine.wrap";
 
 const EMPTY: &str = include_str!("empty.lua");
 const WORK: &str = include_str!("work.lua");
+const CALLS: &str = include_str!("calls.lua");
 const EXEC: &str = include_str!("exec.lua");
 const CALL: &str = include_str!("call.lua");
 const CHANNELS: &str = include_str!("channels.lua");
@@ -69,10 +71,11 @@ impl Size {
     }
 
     /// Our side, with `entries` beside that of the script.
-    fn ours(self, script: &str, entries: &str, expected: Option<i64>) -> Side {
-        let script = format!("- {{ name: script, kind: process.lua, source: {script:?}, method: main }}\n");
+    fn ours(self, name: &'static str, script: &str, entries: &str, expected: Option<i64>) -> Side {
+        let entry = "name: script, kind: process.lua, method: main, modules: [funcs]";
+        let script = format!("- {{ {entry}, source: {script:?} }}\n");
         let ours = Ours::new(&(script + entries), TICK);
-        Side::new(OURS, move |iterations| {
+        Side::new(name, move |iterations| {
             timed(iterations, || {
                 let running: Vec<ProcessHandle> =
                     (0..self.runs).map(|_| ours.spawn("script", [Payload::from(self.count)])).collect();
@@ -90,25 +93,35 @@ fn timed(iterations: u64, mut work: impl FnMut()) -> Duration {
     begin.elapsed()
 }
 
+/// What bare mlua does.
+type BareRun = Box<dyn Fn(u32) -> Option<i64>>;
+
+/// A script of ours, and what bare mlua does beside it, with the same result.
+fn beside(script: &str, size: Size, elements: u32, bare: Vec<(&'static str, BareRun)>) -> Case {
+    let expected = bare[0].1(size.count);
+    let mut sides = vec![size.ours(OURS, script, "", expected)];
+    sides.extend(bare.into_iter().map(|(name, run)| size.side(name, expected, run)));
+    Case { per_iteration: Throughput::Elements(u64::from(elements)), sides }
+}
+
 /// A process that does what the script does, from its start to its end.
 fn life(script: &'static str, size: Size) -> Case {
     let (safe, libraries) = (Bare::new(script, Libraries::Safe), Bare::new(script, Libraries::Ours));
-    let expected = safe.run(size.count);
-    let sides = vec![
-        size.ours(script, "", expected),
-        size.side(MLUA, expected, move |count| safe.run(count)),
-        size.side(MLUA_LIBRARIES, expected, move |count| libraries.run(count)),
+    let bare: Vec<(_, BareRun)> = vec![
+        (MLUA, Box::new(move |count| safe.run(count))),
+        (MLUA_LIBRARIES, Box::new(move |count| libraries.run(count))),
     ];
-    Case { per_iteration: Throughput::Elements(u64::from(size.runs)), sides }
+    beside(script, size, size.runs, bare)
 }
 
-/// Calls of a wasm function that adds two numbers, each with an instance of its own.
+/// Calls of a wasm function that adds two numbers, each with an instance of its own: of a function, and of a process.
 fn calls(size: Size) -> Case {
     let (bare, guest) = (Bare::new(CALL, Libraries::Safe), Guest::new());
     let expected = bare.run_with(&guest, size.count);
     let sides = vec![
-        size.ours(EXEC, "- { name: add, guest: math, method: add }\n", expected),
+        size.ours(OURS, CALLS, "- { name: add, kind: function.wasm, guest: math, method: add }\n", expected),
         size.side(MLUA, expected, move |count| bare.run_with(&guest, count)),
+        size.ours(OURS_EXEC, EXEC, "- { name: add, guest: math, method: add }\n", expected),
     ];
     Case { per_iteration: Throughput::Elements(u64::from(size.count)), sides }
 }
@@ -116,21 +129,17 @@ fn calls(size: Size) -> Case {
 /// Values that go to another coroutine and come back: over two channels, and by bare resumes.
 fn ping_pong(size: Size) -> Case {
     let (wrap, turns) = (Bare::new(RESUMES, Libraries::Safe), Bare::new(TURNS, Libraries::Safe));
-    let expected = wrap.run(size.count);
-    let sides = vec![
-        size.ours(CHANNELS, "", expected),
-        size.side(MLUA_RESUMED, expected, move |count| turns.run_in_turns(count)),
-        size.side(MLUA_WRAP, expected, move |count| wrap.run(count)),
+    let bare: Vec<(_, BareRun)> = vec![
+        (MLUA_RESUMED, Box::new(move |count| turns.run_in_turns(count))),
+        (MLUA_WRAP, Box::new(move |count| wrap.run(count))),
     ];
-    Case { per_iteration: Throughput::Elements(u64::from(size.count)), sides }
+    beside(CHANNELS, size, size.count, bare)
 }
 
 /// The same script on both sides: one coroutine resumes another one.
 fn resumes(size: Size) -> Case {
     let bare = Bare::new(RESUMES, Libraries::Safe);
-    let expected = bare.run(size.count);
-    let sides = vec![size.ours(RESUMES, "", expected), size.side(MLUA, expected, move |count| bare.run(count))];
-    Case { per_iteration: Throughput::Elements(u64::from(size.count)), sides }
+    beside(RESUMES, size, size.count, vec![(MLUA, Box::new(move |count| bare.run(count)))])
 }
 
 /// A name, the names of the sides, and what makes them.
@@ -144,7 +153,7 @@ fn main() {
     let cases: Vec<Named> = vec![
         (format!("vm start, {runs} in flight"), lives, Box::new(move || life(EMPTY, short))),
         (format!("spawn to exit with {entries} entries, {runs} in flight"), lives, Box::new(move || life(WORK, short))),
-        (format!("{count} calls of a tiny guest"), &[OURS, MLUA], Box::new(move || calls(long))),
+        (format!("{count} calls of a tiny guest"), &[OURS, MLUA, OURS_EXEC], Box::new(move || calls(long))),
         (
             format!("channel ping-pong, {count} times"),
             &[OURS, MLUA_RESUMED, MLUA_WRAP],
