@@ -16,6 +16,7 @@
 //!   place.
 
 mod call;
+mod calls;
 mod chunks;
 mod dialect;
 mod drive;

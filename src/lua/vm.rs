@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use mlua::debug::DebugEvent;
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 
 use super::call::{Answer, Args, encode};
+use super::calls;
 use super::chunks::{Chunks, PRELUDE};
 use super::host;
 use super::meter::INSTRUCTIONS;
@@ -80,6 +82,10 @@ impl Vm {
         lua.set_app_data(Arc::clone(&own));
         let globals = lua.globals();
         let host = lua.create_table()?;
+        let are_calls_told = calls::are_told();
+        if are_calls_told {
+            calls::install(&lua, &host)?;
+        }
         host::install(&lua, &own, &host)?;
         text::install(&lua, &own, &host)?;
         let core: Table = chunks.load(&lua, PRELUDE[0].0, PRELUDE[0].1)?.call(&host)?;
@@ -97,14 +103,19 @@ impl Vm {
             lua,
             own,
         };
-        vm.set_hook()?;
+        vm.set_hook(are_calls_told)?;
         Ok((vm, boot, units))
     }
 
-    fn set_hook(&self) -> mlua::Result<()> {
+    fn set_hook(&self, are_calls_told: bool) -> mlua::Result<()> {
         let own = Arc::clone(&self.own);
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
-        self.lua.set_global_hook(triggers, move |_, debug| {
+        let triggers = if are_calls_told { triggers.on_calls() } else { triggers };
+        self.lua.set_global_hook(triggers, move |lua, debug| {
+            if debug.event() != DebugEvent::Count {
+                calls::tell(lua, &own, debug)?;
+                return Ok(VmState::Continue);
+            }
             // It was stopped before and goes on: something that this room knows nothing of called it from C, where it can't be
             // suspended. An error is the next best thing.
             if own.meter.is_ending() {

@@ -59,6 +59,8 @@ end
 -- Tables of modules can be read and not written, whatever is tried.
 local sealed = setmetatable({}, { __mode = "k" })
 function core.seal(name, fields)
+  -- For the log of calls.
+  if host.named then host.named(name, fields) end
   local proxy = {}
   sealed[proxy] = true
   return setmetatable(proxy, {

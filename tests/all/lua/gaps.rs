@@ -1,14 +1,20 @@
-//! Every function that a script may call has a place in a script of the fixtures or of these tests where it is tried.
+//! Every function and method that a script may call is called by a script of the fixtures, which says what it expects of it: the
+//! table `functions.txt` names for each the script and the test that runs it.
+//!
+//! Each of those scripts is run by the program with the log of calls, and a row of the table holds when its script has made its
+//! call in that run. `WIPPY_BLESS=1 cargo test --test all lua::gaps` writes the table anew.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use wippy::Runtime;
 use wippy::process::{Exit, Payload};
 
-use crate::support::app;
+use crate::support::{Said, app, fixture, wippy};
 
 const HEAD: &str = "version: '1.0'\nnamespace: app\nentries:\n- { name: processes, kind: process.host }\n";
 
@@ -62,46 +68,24 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The texts of all files below a folder of this project that end like this.
-fn texts(folder: &str, endings: &[&str]) -> Vec<String> {
+/// The texts of all files of the room that end like this.
+fn sources(ending: &str) -> Vec<String> {
     let mut found = Vec::new();
-    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut found);
-    let is_wanted = |path: &PathBuf| {
-        let name = path.to_string_lossy();
-        endings.iter().any(|ending| name.ends_with(ending)) && !name.ends_with("lua/gaps.rs")
-    };
-    found.iter().filter(|path| is_wanted(path)).map(|path| fs::read_to_string(path).expect("a text")).collect()
+    files(&project().join("src/lua"), &mut found);
+    let is_wanted = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == ending);
+    found.iter().filter(is_wanted).map(|path| fs::read_to_string(path).expect("a text")).collect()
 }
 
-/// What scripts try, without comments.
-fn tried() -> String {
-    let without_comment = |line: &str| line.split_once("--").map_or(line, |(code, _)| code).to_owned();
-    let scripts = texts("fixtures/apps", &[".lua", ".yaml"]);
-    let scripts = scripts.iter().flat_map(|text| text.lines()).map(without_comment);
-    let within = texts("tests/all/lua", &[".rs"]).into_iter().chain(texts("tests/all/security", &[".rs"]));
-    scripts.chain(within).collect::<Vec<_>>().join("\n")
-}
-
-fn is_word(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
-}
-
-/// Whether a text has this as a word of its own.
-fn has(text: &str, wanted: &str) -> bool {
-    text.match_indices(wanted).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        let after = text[at + wanted.len()..].chars().next();
-        let begins =
-            !wanted.starts_with(is_word) || !before.is_some_and(|character| is_word(character) || character == '.');
-        begins && !after.is_some_and(is_word)
-    })
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The methods of objects, as the source of the modules says them.
 fn methods() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    let is_word = |character: char| character.is_alphanumeric() || character == '_';
     let name = |text: &str| text.chars().take_while(|character| is_word(*character)).collect::<String>();
-    for text in texts("src/lua", &[".rs"]) {
+    for text in sources("rs") {
         for (at, word) in text.match_indices("add_method(") {
             let argument = text[at + word.len()..].trim_start();
             found.extend(argument.strip_prefix('"').map(name));
@@ -115,48 +99,128 @@ fn methods() -> BTreeSet<String> {
             }
         }
     }
-    for text in texts("src/lua", &[".lua"]) {
+    for text in sources("lua") {
         for line in text.lines() {
-            let method = line.strip_prefix("function ").filter(|rest| rest.starts_with(char::is_uppercase));
-            found.extend(method.and_then(|rest| rest.split_once(':')).map(|(_, method)| name(method)));
+            let method = line.trim_start().strip_prefix("function ").and_then(|rest| rest.split_once(':'));
+            found.extend(method.filter(|(class, _)| class.chars().all(is_word)).map(|(_, method)| name(method)));
         }
     }
     found
 }
 
+/// A run of the program, and the test that looks at what its script expects.
+struct Run {
+    test: &'static str,
+    app: &'static str,
+    entry: &'static str,
+    host: &'static str,
+}
+
+const fn run(test: &'static str, app: &'static str, entry: &'static str, host: &'static str) -> Run {
+    Run { test, app, entry, host }
+}
+
+/// The first one that calls a function is the one that the table names.
+const RUNS: &[Run] = &[
+    run("lua::core::processes", "lua-core", "processes_test", "processes"),
+    run("lua::core::functions", "lua-core", "functions_test", "processes"),
+    run("lua::core::security", "lua-core", "security_test", "processes"),
+    run("lua::core::channels", "lua-core", "channels", "processes"),
+    run("lua::core::coroutines", "lua-core", "coroutines", "processes"),
+    run("lua::core::tables", "lua-core", "tables", "processes"),
+    run("lua::core::texts", "lua-core", "texts", "processes"),
+    run("lua::core::errors", "lua-core", "errors", "processes"),
+    run("lua::core::the_sandbox_has_what_it_may_and_nothing_else", "lua-core", "sandbox", "processes"),
+    run("lua::core::a_terminal_is_read_and_written", "lua-core", "copy", "terminal"),
+    run("lua_modules::errors_have_a_kind", "lua-modules", "errors", "terminal"),
+    run("lua_modules::json_is_written_and_read", "lua-modules", "json", "terminal"),
+    run("lua_modules::payloads_have_a_format", "lua-modules", "payload", "terminal"),
+    run("lua_modules::times_are_calculated_written_and_read", "lua-modules", "calendar", "terminal"),
+    run("lua_modules::timers_fire_are_stopped_and_set_again", "lua-modules", "timers", "terminal"),
+    run("lua::world::files", "lua-world", "files", "processes"),
+    run("lua::world::variables", "lua-world", "env", "processes"),
+    run("lua::world::events", "lua-world", "events", "processes"),
+    run("lua::world::the_log", "lua-world", "logger", "terminal"),
+    run("lua::world::units_of_time", "lua-world", "units", "processes"),
+    run("lua::upgrade::scripts_see_the_same_process_in_a_new_life", "lua-core", "upgrades", "processes"),
+];
+
+/// A function or a method, the script that calls it, and the test that runs that.
+type Row = (String, String, &'static str);
+
+impl Run {
+    /// What its scripts call.
+    fn calls(&self) -> BTreeSet<Row> {
+        let copy;
+        let app = match self.app {
+            "lua-world" => {
+                copy = super::world::copy();
+                copy.path().to_owned()
+            }
+            app => fixture(&format!("apps/{app}")),
+        };
+        let mut command = wippy();
+        command.arg("-C").arg(app).env("WIPPY_LOG", "calls=trace");
+        command.args(["run", "--exec", &format!("app:{}", self.entry), "--host", &format!("app:{}", self.host)]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
+        // For those that read; of those that do not it may have gone already.
+        let _ = child.stdin.take().expect("a pipe").write_all(b"one\ntwo\n");
+        let said = Said::of(child.wait_with_output().expect("an end"));
+        let lines = said.stderr.lines();
+        let (calls, others): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(" TRACE calls: "));
+        let is_fine = !calls.is_empty() && !others.iter().any(|line| line.starts_with("error"));
+        assert!(is_fine, "{} of {}: {others:?}", self.entry, self.app);
+        let row = |line: &&str| {
+            let (_, call) = line.split_once(" TRACE calls: ")?;
+            let (function, of) = call.split_once(" pid=")?;
+            let (_, entry) = of.split_once(" entry=")?;
+            Some((function.to_owned(), format!("{}/{entry}", self.app), self.test))
+        };
+        calls.iter().map(|line| row(line).unwrap_or_else(|| panic!("a line of calls: {line}"))).collect()
+    }
+
+    /// Whether there is such a test.
+    fn is_tested(&self) -> bool {
+        let (file, name) = self.test.rsplit_once("::").expect("a path");
+        let text = fs::read_to_string(project().join(format!("tests/all/{}.rs", file.replace("::", "/"))));
+        text.expect("a file").contains(&format!("#[test]\nfn {name}() {{"))
+    }
+}
+
+const TABLE: &str = "tests/all/lua/functions.txt";
+
+fn line((function, script, test): &Row) -> String {
+    format!("{function:<36} {script:<28} {test}\n")
+}
+
 #[test]
-fn every_function_is_tried_by_a_script() {
+fn every_function_is_called_by_the_script_of_its_row() {
+    for run in RUNS {
+        assert!(run.is_tested(), "{}", run.test);
+    }
     let modules = modules();
     assert!(modules.len() > 9 && modules.iter().any(|name| name == "fs"), "{modules:?}");
     let functions = functions(&modules);
     assert!(functions.len() > 60 && functions.contains("process.registry.lookup"), "{functions:?}");
-    let tried = tried();
-    let is_tried = |function: &&String| {
-        // Of a logger, which is an object, too.
-        let (module, name) = function.rsplit_once('.').expect("a module");
-        has(&tried, function) || has(&tried, &format!("{module}:{name}"))
-    };
-    let gaps: Vec<_> = functions.iter().filter(|function| !is_tried(function)).collect();
-    assert_eq!(gaps, Vec::<&String>::new(), "functions that no script tries");
-}
-
-#[test]
-fn every_method_is_tried_by_a_script() {
     let methods = methods();
-    for known in ["case_receive", "read_file", "scan", "topic", "evaluate", "with_message"] {
+    for known in ["case_receive", "read_file", "scan", "topic", "evaluate", "with_message", "stop", "without"] {
         assert!(methods.contains(known), "{known} is not among {methods:?}");
     }
-    let tried = tried();
-    let gaps: Vec<_> =
-        methods.iter().filter(|name| ![":", "."].iter().any(|call| has(&tried, &format!("{call}{name}")))).collect();
-    assert_eq!(gaps, Vec::<&String>::new(), "methods that no script tries");
-}
-
-#[test]
-fn a_word_is_found_as_a_whole() {
-    assert!(has("local x = time.after(1)", "time.after"));
-    for text in ["time.after_all(1)", "sometime.after(1)", "my.time.after(1)"] {
-        assert!(!has(text, "time.after"), "{text}");
+    // Of an object that is a module each is both.
+    let known: BTreeSet<String> = functions.into_iter().chain(methods.iter().map(|name| format!(":{name}"))).collect();
+    let called: Vec<BTreeSet<Row>> = RUNS.iter().map(Run::calls).collect();
+    if std::env::var_os("WIPPY_BLESS").is_some_and(|value| value == "1") {
+        let first = |function: &String| called.iter().flatten().find(|row| row.0 == *function);
+        let table: String = known.iter().filter_map(first).map(line).collect();
+        fs::write(project().join(TABLE), table).expect("a file");
     }
-    assert!(has("file:read(4)", ":read") && !has("file:readline()", ":read"));
+    let table = fs::read_to_string(project().join(TABLE)).expect("the table");
+    let rows: BTreeMap<&str, &str> =
+        table.lines().map(|row| (row.split_whitespace().next().expect("a function"), row)).collect();
+    let named: BTreeSet<String> = rows.keys().map(ToString::to_string).collect();
+    let gaps: Vec<_> = known.symmetric_difference(&named).collect();
+    assert_eq!(gaps, Vec::<&String>::new(), "without a row in {TABLE}, or without a function for their row");
+    let made: BTreeSet<String> = called.iter().flatten().map(|row| line(row).trim_end().to_owned()).collect();
+    let idle: Vec<_> = rows.values().filter(|row| !made.contains(**row)).collect();
+    assert_eq!(idle, Vec::<&&str>::new(), "rows whose script has not called their function");
 }
