@@ -1,30 +1,34 @@
-//! The ticker of a peer's engine.
+//! The ticker of a peer's engines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Thread;
 use std::time::Duration;
 
-use wasmtime::Engine;
+use wasmtime::{Engine, EngineWeak};
 
-/// Moves the epoch of an engine on as long as the engine is there.
+/// Moves the epochs of engines on as long as one of them is there.
 pub(crate) struct Epochs {
     ticking: Arc<AtomicBool>,
     ticker: Thread,
 }
 
 impl Epochs {
-    pub(crate) fn new(engine: &Engine, tick: Duration) -> Epochs {
+    pub(crate) fn new<'a>(engines: impl IntoIterator<Item = &'a Engine>, tick: Duration) -> Epochs {
         let ticking = Arc::new(AtomicBool::new(false));
+        let engines: Vec<EngineWeak> = engines.into_iter().map(Engine::weak).collect();
         let ticker = std::thread::spawn({
-            let (engine, ticking) = (engine.weak(), ticking.clone());
+            let ticking = ticking.clone();
             move || {
-                while let Some(engine) = engine.upgrade() {
-                    if ticking.load(Ordering::Relaxed) {
-                        engine.increment_epoch();
+                loop {
+                    let engines: Vec<Engine> = engines.iter().filter_map(EngineWeak::upgrade).collect();
+                    if engines.is_empty() {
+                        break;
+                    } else if ticking.load(Ordering::Relaxed) {
+                        engines.iter().for_each(Engine::increment_epoch);
                         std::thread::sleep(tick);
                     } else {
-                        drop(engine);
+                        drop(engines);
                         std::thread::park_timeout(Duration::from_millis(100));
                     }
                 }

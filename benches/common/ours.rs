@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use wippy::process::{Exit, Payload, ProcessHandle};
 use wippy::{Runtime, RuntimeBuilder};
 
@@ -12,7 +13,7 @@ use crate::WORKERS;
 /// A runtime with one host, as a program would have it that loads this application.
 pub(crate) struct Ours {
     pub(crate) runtime: Runtime,
-    _app: tempfile::TempDir,
+    _app: TempDir,
 }
 
 impl Ours {
@@ -26,26 +27,29 @@ impl Ours {
     pub(crate) fn with(entries: &str, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Ours {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests");
         let sums = std::fs::read_to_string(guests.join("SHA256SUMS")).expect("the recorded hashes");
-        let allows = if entries.contains("preempt: none") { ", allow_preempt_none: true" } else { "" };
-        let mut index = format!(
-            "version: '1.0'\nnamespace: app\nentries:\n\
-             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS}{allows} }} }}\n\
-             - {{ name: wasm, kind: fs.directory, directory: '{}' }}\n",
-            guests.display()
-        );
+        let mut lines = format!("- {{ name: wasm, kind: fs.directory, directory: '{}' }}\n", guests.display());
         for line in entries.lines().map(str::trim_start) {
             match line.split_once("guest: ").and_then(|(before, after)| Some((before, after.split_once(',')?))) {
-                None => index.push_str(line),
+                None => lines.push_str(line),
                 Some((before, (name, rest))) => {
                     let file = format!("{name}.wasm");
                     let hash = sums.lines().find_map(|line| line.strip_suffix(&format!("  {file}"))).expect("a guest");
                     let kind = if before.contains("kind: ") { "" } else { "kind: process.wasm, " };
-                    let _ = write!(index, "{before}{kind}fs: wasm, path: /{file}, hash: 'sha256:{hash}',{rest}");
+                    let _ = write!(lines, "{before}{kind}fs: wasm, path: /{file}, hash: 'sha256:{hash}',{rest}");
                 }
             }
-            index.push('\n');
+            lines.push('\n');
         }
-        let app = tempfile::tempdir().expect("a folder");
+        Ours::build(tempfile::tempdir().expect("a folder"), &lines, settings)
+    }
+
+    /// A runtime of the application in this folder with these entries.
+    pub(crate) fn build(app: TempDir, entries: &str, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Ours {
+        let allows = if entries.contains("preempt: none") { ", allow_preempt_none: true" } else { "" };
+        let index = format!(
+            "version: '1.0'\nnamespace: app\nentries:\n\
+             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS}{allows} }} }}\n{entries}"
+        );
         std::fs::write(app.path().join("_index.yaml"), index).expect("a file");
         let built = settings(Runtime::builder().load(app.path())).build();
         let runtime = built.unwrap_or_else(|error| panic!("a sound application: {error:?}"));

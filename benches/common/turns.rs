@@ -4,81 +4,119 @@ use std::time::{Duration, Instant};
 
 use criterion::Throughput;
 
-use crate::case::Case;
+use super::case::Case;
+use super::record::{self, Record, Turns};
+use super::stats::Estimate;
 
 /// Between two turns: threads of the last one have gone to sleep when the next one begins.
 const REST: Duration = Duration::from_millis(25);
 
-/// What one turn of one side took, an iteration.
-#[derive(Clone, Copy)]
-struct Turn {
-    wall: f64,
-    /// Of all threads of this program.
-    cpu: f64,
+/// A case takes no further round when it has taken this long and has [`ROUNDS_MIN`].
+const CASE: Duration = Duration::from_secs(60);
+const ROUNDS_MIN: usize = 5;
+
+/// Which case it is.
+pub(crate) struct Place<'a> {
+    pub(crate) group: &'a str,
+    pub(crate) at: usize,
+    pub(crate) case: &'a str,
 }
 
 impl Case {
-    /// Lets the sides work in turns of about this length and prints the median of each, and the medians of its ratios to
-    /// the first sides, of which `references` are what the others are compared with: a ratio is that of two turns of the
-    /// same round.
-    pub(crate) fn in_turns(&mut self, name: &str, rounds: usize, turn: Duration, references: usize) {
-        let mut turns: Vec<Vec<Turn>> = vec![Vec::new(); self.sides.len()];
-        let mut iterations = Vec::new();
+    /// Lets the sides work in turns of about this length, prints the median of each, and the medians of its ratios to the
+    /// first sides, of which `references` are what the others are compared with, and keeps all turns in a file. A ratio is that
+    /// of two turns of the same round.
+    pub(crate) fn in_turns(&mut self, place: &Place<'_>, rounds: usize, turn: Duration, references: usize) {
+        let mut sides: Vec<Turns> = Vec::new();
         for side in &mut self.sides {
-            iterations.push(calibrate(&mut side.run, turn));
-            // What the calibration noted is not part of it.
-            (side.note)();
+            let iterations = calibrate(&mut side.run, turn);
+            // What the calibration told is not part of it.
+            (side.also)();
+            sides.push(Turns { side: side.name.into(), iterations, wall: vec![], cpu: vec![], also: vec![] });
         }
-        for _ in 0..rounds {
-            for ((side, turns), &iterations) in self.sides.iter_mut().zip(&mut turns).zip(&iterations) {
+        let begin = Instant::now();
+        for round in 0..rounds {
+            if round >= ROUNDS_MIN && begin.elapsed() > CASE {
+                break;
+            }
+            for (side, turns) in self.sides.iter_mut().zip(&mut sides) {
                 std::thread::sleep(REST);
                 let before = cpu_time();
-                let wall = (side.run)(iterations).as_secs_f64() / iterations as f64;
-                turns.push(Turn { wall, cpu: (cpu_time() - before).as_secs_f64() / iterations as f64 });
-            }
-        }
-        println!("{name}");
-        let names: Vec<_> = self.sides.iter().map(|side| side.name).collect();
-        for (side, own) in self.sides.iter_mut().zip(&turns) {
-            let mut walls: Vec<f64> = own.iter().map(|turn| turn.wall).collect();
-            let wall = median(&mut walls);
-            let (least, most) = (micros(walls[0]), micros(walls[walls.len() - 1]));
-            let cpu = median(&mut own.iter().map(|turn| turn.cpu).collect::<Vec<_>>());
-            println!(
-                "  {:<26} {:>12.2} us  [{least:.2} {most:.2}]  {:.2} us of CPU  {}  {}",
-                side.name,
-                micros(wall),
-                micros(cpu),
-                self.per_iteration.in_time(wall),
-                (side.note)(),
-            );
-            for (reference, theirs) in names.iter().zip(&turns).take(references) {
-                if *reference != side.name {
-                    let ratio = |of: fn(&Turn) -> f64| {
-                        median(&mut own.iter().zip(theirs).map(|(own, their)| of(own) / of(their)).collect::<Vec<_>>())
-                    };
-                    let (wall, cpu) = (ratio(|turn| turn.wall), ratio(|turn| turn.cpu));
-                    println!("  {:<26}   x{wall:.3} of {reference} by the wall, x{cpu:.3} of its CPU", "");
+                let wall = (side.run)(turns.iterations);
+                let cpu = cpu_time() - before;
+                turns.wall.push(wall.as_secs_f64() / turns.iterations as f64);
+                turns.cpu.push(cpu.as_secs_f64() / turns.iterations as f64);
+                for (at, (what, figure)) in (side.also)().into_iter().enumerate() {
+                    if turns.also.len() == at {
+                        turns.also.push((what.into(), vec![]));
+                    }
+                    turns.also[at].1.push(figure);
                 }
             }
+        }
+        println!("{}: {}", place.group, place.case);
+        for turns in &sides {
+            self.tell(turns, &sides[..references]);
+        }
+        let elements = match self.per_iteration {
+            Throughput::Elements(elements) => elements,
+            _ => 1,
+        };
+        let (group, case) = (place.group.to_owned(), place.case.to_owned());
+        keep(&Record { group, at: place.at, case, elements, references, sides });
+    }
+
+    fn tell(&self, turns: &Turns, references: &[Turns]) {
+        let wall = Estimate::of(turns.wall.iter().copied());
+        let cpu = Estimate::of(turns.cpu.iter().copied());
+        let micros = |seconds: f64| seconds * 1e6;
+        println!(
+            "  {:<26} {:>12.2} us  [{:.2} {:.2}]  {:.2} us of CPU  {}",
+            turns.side,
+            micros(wall.median),
+            micros(wall.low),
+            micros(wall.high),
+            micros(cpu.median),
+            self.per_iteration.in_time(wall.median),
+        );
+        for (what, figures) in &turns.also {
+            let Estimate { median, low, high } = Estimate::of(figures.iter().copied());
+            println!("  {:<26}   {what} {median:.1}  [{low:.1} {high:.1}]", "");
+        }
+        for reference in references.iter().filter(|reference| reference.side != turns.side) {
+            let wall = Estimate::of(turns.ratios(reference, |turns| &turns.wall));
+            let cpu = Estimate::of(turns.ratios(reference, |turns| &turns.cpu));
+            println!(
+                "  {:<26}   x{:.3} [{:.3} {:.3}] of the CPU of {}, x{:.3} by the wall",
+                "", cpu.median, cpu.low, cpu.high, reference.side, wall.median
+            );
         }
     }
 }
 
-/// Sorts, and gives the one in the middle.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+fn keep(record: &Record) {
+    let folder = record::folder();
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let text = serde_json::to_string(record).expect("plain values");
+    std::fs::write(folder.join(format!("{}-{}.json", record.group, record.at)), text).expect("a file");
 }
 
-/// What all threads of this program have computed so far: of the servers nothing, and hardly touched by others' load.
+/// What all threads of this program, and its children that were waited for, have computed so far: of servers that go on
+/// nothing, and hardly touched by others' load.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    let own = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
+    own + children_time().unwrap_or_default()
 }
 
-fn micros(seconds: f64) -> f64 {
-    seconds * 1e6
+/// In steps of 10 ms, which is how Linux tells it.
+fn children_time() -> Option<Duration> {
+    const STEP: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name of the program, which may have blanks, 13 fields come before user and system time of children.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let steps: u32 = fields.split_whitespace().skip(13).take(2).map(|field| field.parse().unwrap_or(0)).sum();
+    Some(STEP * steps)
 }
 
 trait InTime {

@@ -8,29 +8,21 @@
 //! `WIPPY_BENCH_ROUNDS=31 cargo bench --bench limits [FILTER]` measures the sides in turns and prints medians of the ratios
 //! within each round to both of plain wasmtime. Those of CPU time are what to quote: others hardly touch it.
 
-#[path = "../common/asked.rs"]
-mod asked;
-#[path = "../common/case.rs"]
-mod case;
-#[path = "../common/epochs.rs"]
-mod epochs;
-#[path = "../common/ours.rs"]
-mod ours;
-#[path = "../common/turns.rs"]
-mod turns;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use wasmtime::{Config, Engine, InstancePre, Linker, Module, Store, UpdateDeadline};
 use wippy::process::Payload;
 use wippy::runtime::TICK;
 
-use asked::Asked;
-use case::{Case, Side};
-use epochs::Epochs;
-use ours::{Ours, result};
+use common::asked::Asked;
+use common::case::{Case, Named, Side};
+use common::epochs::Epochs;
+use common::ours::{Ours, result};
 
 /// Workers of our side; one computes.
 pub(crate) const WORKERS: usize = 2;
@@ -81,7 +73,7 @@ impl Plain {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests/kernels.wasm");
         let module = Module::from_file(&engine, file).expect("a module");
         let pre = Linker::new(&engine).instantiate_pre(&module).expect("no imports");
-        Plain { pre, epochs: has_epochs.then(|| Epochs::new(&engine, TICK)) }
+        Plain { pre, epochs: has_epochs.then(|| Epochs::new([&engine], TICK)) }
     }
 
     fn call(&self, function: &str, argument: i64) -> i64 {
@@ -134,21 +126,10 @@ fn case(kernel: &'static str, argument: i64) -> Case {
 
 fn main() {
     let asked = Asked::read();
-    let is_test = std::env::args().any(|argument| argument == "--test");
-    let cases = KERNELS.map(|(kernel, argument)| {
-        let argument = if is_test { TINY } else { argument };
-        (kernel, move || case(kernel, argument))
-    });
-    if let Some(rounds) = asked.rounds {
-        for (kernel, case) in cases.iter().filter(|(kernel, _)| kernel.contains(&asked.filter)) {
-            case().in_turns(kernel, rounds, TURN, REFERENCES.len());
-        }
-        return;
-    }
     let names: Vec<_> = REFERENCES.into_iter().chain(OURS.iter().map(|(name, _)| *name)).collect();
-    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
-    for (kernel, case) in &cases {
-        case::measure(&mut criterion, &format!("limits/{kernel}"), &names, case);
-    }
-    criterion.final_summary();
+    let cases = KERNELS.map(|(kernel, argument)| {
+        let argument = asked.size.pick(TINY, argument, argument);
+        Named::new(kernel, &names, move || case(kernel, argument))
+    });
+    common::group::run("limits", &asked, TURN, REFERENCES.len(), &cases);
 }

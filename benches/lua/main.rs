@@ -10,26 +10,20 @@
 //! their ratios to ours, which is what to quote; those of CPU time are hardly touched by others. `--test` makes everything
 //! small; the names carry the sizes.
 
-#[path = "../common/asked.rs"]
-mod asked;
 mod bare;
-#[path = "../common/case.rs"]
-mod case;
-#[path = "../common/ours.rs"]
-mod ours;
-#[path = "../common/turns.rs"]
-mod turns;
+#[path = "../common/mod.rs"]
+mod common;
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use wippy::process::{Payload, ProcessHandle};
 use wippy::runtime::TICK;
 
-use asked::Asked;
 use bare::{Bare, Guest, Libraries};
-use case::{Case, Side};
-use ours::{Ours, result};
+use common::asked::Asked;
+use common::case::{Case, Named, Side};
+use common::ours::{Ours, result};
 
 /// Workers of our side; bare mlua has one thread.
 pub(crate) const WORKERS: usize = 1;
@@ -142,35 +136,21 @@ fn resumes(size: Size) -> Case {
     beside(RESUMES, size, size.count, vec![(MLUA, Box::new(move |count| bare.run(count)))])
 }
 
-/// A name, the names of the sides, and what makes them.
-type Named = (String, &'static [&'static str], Box<dyn Fn() -> Case>);
-
 fn main() {
-    let is_test = std::env::args().any(|argument| argument == "--test");
-    let (runs, entries, count) = if is_test { (2, 10, 3) } else { (64, 100, 1000) };
-    let lives: &[&str] = &[OURS, MLUA, MLUA_LIBRARIES];
-    let (short, long) = (Size { runs, count: entries }, Size { runs: 1, count });
-    let cases: Vec<Named> = vec![
-        (format!("vm start, {runs} in flight"), lives, Box::new(move || life(EMPTY, short))),
-        (format!("spawn to exit with {entries} entries, {runs} in flight"), lives, Box::new(move || life(WORK, short))),
-        (format!("{count} calls of a tiny guest"), &[OURS, MLUA, OURS_EXEC], Box::new(move || calls(long))),
-        (
-            format!("channel ping-pong, {count} times"),
-            &[OURS, MLUA_RESUMED, MLUA_WRAP],
-            Box::new(move || ping_pong(long)),
-        ),
-        (format!("{count} resumes"), &[OURS, MLUA], Box::new(move || resumes(long))),
-    ];
     let asked = Asked::read();
-    if let Some(rounds) = asked.rounds {
-        for (name, _, case) in cases.iter().filter(|(name, ..)| name.contains(&asked.filter)) {
-            case().in_turns(name, rounds, TURN, 1);
-        }
-        return;
-    }
-    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
-    for (name, sides, case) in &cases {
-        case::measure(&mut criterion, &format!("lua/{name}"), sides, case);
-    }
-    criterion.final_summary();
+    let (runs, entries, count) = asked.size.pick((2, 10, 3), (64, 100, 1000), (64, 100, 1000));
+    let lives = [OURS, MLUA, MLUA_LIBRARIES];
+    let (short, long) = (Size { runs, count: entries }, Size { runs: 1, count });
+    let cases = [
+        Named::new(format!("vm start, {runs} in flight"), &lives, move || life(EMPTY, short)),
+        Named::new(format!("spawn to exit with {entries} entries, {runs} in flight"), &lives, move || {
+            life(WORK, short)
+        }),
+        Named::new(format!("{count} calls of a tiny guest"), &[OURS, MLUA, OURS_EXEC], move || calls(long)),
+        Named::new(format!("channel ping-pong, {count} times"), &[OURS, MLUA_RESUMED, MLUA_WRAP], move || {
+            ping_pong(long)
+        }),
+        Named::new(format!("{count} resumes"), &[OURS, MLUA], move || resumes(long)),
+    ];
+    common::group::run("lua", &asked, TURN, 1, &cases);
 }

@@ -6,30 +6,22 @@
 //! `WIPPY_BENCH_ROUNDS=9 cargo bench --bench messages [FILTER]` measures the sides in turns and prints the median of each and
 //! their ratio, which is what to quote. `--test` makes everything small; the names carry the sizes.
 
-#[path = "../common/asked.rs"]
-mod asked;
-#[path = "../common/case.rs"]
-mod case;
-#[path = "../common/epochs.rs"]
-mod epochs;
+#[path = "../common/mod.rs"]
+mod common;
 mod native;
-#[path = "../common/ours.rs"]
-mod ours;
 mod peer;
-#[path = "../common/turns.rs"]
-mod turns;
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 use wippy::RuntimeBuilder;
 use wippy::process::Payload;
 use wippy::runtime::TICK;
 
-use asked::Asked;
-use case::{Case, Side};
+use common::asked::Asked;
+use common::case::{Case, Named, Side};
+use common::ours::{Ours, result};
 use native::{Native, Role};
-use ours::{Ours, result};
 use peer::Peer;
 
 /// Workers of each side.
@@ -87,24 +79,14 @@ fn timed(iterations: u64, mut work: impl FnMut()) -> Duration {
 }
 
 fn main() {
-    let is_test = std::env::args().any(|argument| argument == "--test");
-    let (nodes, rounds, messages) = if is_test { (4, 3, 100) } else { (100, 100, 10_000) };
+    let asked = Asked::read();
+    let (nodes, rounds, messages) = asked.size.pick((4, 3, 100), (100, 100, 10_000), (100, 100, 10_000));
     let ring = Work { function: "ring", numbers: (nodes, rounds), messages: u64::from(nodes) * u64::from(rounds + 1) };
     let flood = Work { function: "flood", numbers: (messages, 100), messages: u64::from(messages) };
-    let cases: Vec<(String, Box<dyn Fn() -> Case>)> = vec![
-        (format!("ring of {nodes} guests, {rounds} rounds"), Box::new(move || case(ring))),
-        (format!("{messages} messages of 100 bytes to one guest"), Box::new(move || case(flood))),
+    let sides = [OURS, PEER, NATIVE];
+    let cases = [
+        Named::new(format!("ring of {nodes} guests, {rounds} rounds"), &sides, move || case(ring)),
+        Named::new(format!("{messages} messages of 100 bytes to one guest"), &sides, move || case(flood)),
     ];
-    let asked = Asked::read();
-    if let Some(rounds) = asked.rounds {
-        for (name, case) in cases.iter().filter(|(name, _)| name.contains(&asked.filter)) {
-            case().in_turns(name, rounds, TURN, 1);
-        }
-        return;
-    }
-    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
-    for (name, case) in &cases {
-        case::measure(&mut criterion, &format!("messages/{name}"), &[OURS, PEER, NATIVE], case);
-    }
-    criterion.final_summary();
+    common::group::run("messages", &asked, TURN, 1, &cases);
 }

@@ -18,7 +18,7 @@ use wippy::runtime::TICK;
 use self::bindings::wippy::process::processes::{Identity, SpawnOptions};
 use self::bindings::wippy::process::types::{Ended, Error, Event, Exit, ExitKind, Message, Node, Payload};
 use crate::WORKERS;
-use crate::epochs::Epochs;
+use crate::common::epochs::Epochs;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -86,7 +86,7 @@ impl Peer {
         });
         let pre = link(&engine).expect("imports that are served");
         assert!(town.pre.set(pre).is_ok(), "it is set once");
-        Peer { tokio, epochs: Epochs::new(&engine, TICK), town }
+        Peer { tokio, epochs: Epochs::new([&engine], TICK), town }
     }
 
     /// Does something while the epoch moves; at other times it stands still, so that the other side has the machine.

@@ -9,10 +9,10 @@ use wasmtime_wasi::FsPerms;
 use wippy::process::Payload;
 use wippy::runtime::TICK;
 
-use crate::case::{Case, Side};
-use crate::ours::{Ours, result};
-use crate::peer::Peer;
-use crate::sizes::{OURS, PEER};
+use crate::common::case::{Case, Side};
+use crate::common::ours::{Ours, result};
+use crate::common::wasi_peer::Peer;
+use crate::{OURS, PEER};
 
 /// A case whose guest carries out `script` in a folder that holds `content` as `large`, and answers its last line with
 /// `answer`.

@@ -3,7 +3,6 @@
 //! Our client keeps connections for the next guest of an entry, the peer's default handler opens one for each request. With
 //! a server that closes after its answer both open one for each.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -11,11 +10,12 @@ use criterion::Throughput;
 use wippy::process::Payload;
 use wippy::runtime::TICK;
 
-use crate::case::{Case, Side};
-use crate::ours::{Ours, result};
-use crate::peer::Peer;
-use crate::servers::{ANSWER, Servers};
-use crate::sizes::{OURS, PEER};
+use crate::common::case::{Case, Side};
+use crate::common::ours::{Ours, result};
+use crate::common::servers::{ANSWER, Servers};
+use crate::common::wasi_peer::Peer;
+use crate::common::window::windowed;
+use crate::{OURS, PEER};
 
 /// Guests in flight.
 const IN_FLIGHT: usize = 32;
@@ -27,16 +27,9 @@ pub(crate) enum Server {
 }
 
 /// Runs as many guests as iterations, a window at a time.
-fn windowed<G>(iterations: u64, start: impl Fn() -> G, wait: impl Fn(G)) -> Duration {
+fn timed<G>(iterations: u64, start: impl Fn(u64) -> G, wait: impl Fn(u64, G)) -> Duration {
     let begin = Instant::now();
-    let mut running = VecDeque::with_capacity(IN_FLIGHT);
-    for _ in 0..iterations {
-        if running.len() == IN_FLIGHT {
-            running.pop_front().into_iter().for_each(&wait);
-        }
-        running.push_back(start());
-    }
-    running.into_iter().for_each(wait);
+    windowed(iterations, IN_FLIGHT, start, wait);
     begin.elapsed()
 }
 
@@ -56,20 +49,20 @@ pub(crate) fn case(server: Server) -> Case {
     let ours = Ours::new(&entries, TICK);
     let ours = Side::new(OURS, move |iterations| {
         let _kept = &kept;
-        let start = || ours.spawn("get", [Payload::Nil; 0]);
-        windowed(iterations, start, |guest| assert_eq!(result(guest.wait()), Payload::String(ANSWER.into())))
+        let start = |_| ours.spawn("get", [Payload::Nil; 0]);
+        timed(iterations, start, |_, guest| assert_eq!(result(guest.wait()), Payload::String(ANSWER.into())))
     });
     let peer = Peer::new();
     let guest = peer.load("http-worker", "run");
     let peer = Side::new(PEER, move |iterations| {
         let _kept = &servers;
-        let start = || {
+        let start = |_| {
             let world = |wasi: &mut wasmtime_wasi::WasiCtxBuilder| {
                 wasi.env("API_URL", &url);
             };
             peer.spawn::<_, String>(&guest, world, ())
         };
-        peer.awake(|| windowed(iterations, start, |guest| assert_eq!(peer.wait(guest), ANSWER)))
+        peer.awake(|| timed(iterations, start, |_, guest| assert_eq!(peer.wait(guest), ANSWER)))
     });
     Case { per_iteration: Throughput::Elements(1), sides: vec![ours, peer] }
 }

@@ -54,6 +54,18 @@ impl Default for EngineOptions {
     }
 }
 
+impl EngineOptions {
+    /// What the engine is told that guests of a binary of this size run on, with the limits they have when nobody says anything,
+    /// but for the cache; what of it can't be shared is made anew. For whoever measures what all the rest costs beside a bare
+    /// loop on such an engine.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn config(&self, binary: usize, preempt: Preempt) -> Config {
+        let made = Made { cache: None, allocator: self.allocator, by_class: RwLock::default() };
+        made.config(EngineClass::of(binary, &Limits::default(), preempt))
+    }
+}
+
 /// Why an engine could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -8,7 +8,8 @@
 //!
 //! With thousands of guests the peer takes its instances from wasmtime's pooling allocator, without copy-on-write images:
 //! on demand and with them, ten thousand instances take more mappings than Linux gives a process (65530). On demand without
-//! them they fit as well, and the peer is a third slower. Our side is measured with either. Each is made for its crowd and gone
+//! them they fit as well, and the peer is a third slower. Our side is measured with either, or instead of on demand with what
+//! `WIPPY_BENCH_ALLOCATOR` says. Each is made for its crowd and gone
 //! afterwards, since a pool keeps mappings that the others need then.
 
 use std::cell::RefCell;
@@ -20,10 +21,11 @@ use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use wippy::process::Payload;
 use wippy::runtime::{Allocator, TICK};
 
-use crate::case::{Case, Side};
-use crate::ours::{Ours, result};
-use crate::peer::Peer;
-use crate::sizes::{OURS, OURS_POOLED, PEER};
+use crate::common::case::{Case, Figures, Side};
+use crate::common::ours::{Ours, result};
+use crate::common::settings;
+use crate::common::wasi_peer::Peer;
+use crate::{OURS, OURS_POOLED, PEER};
 
 /// From this many guests on the peer pools its instances.
 const POOLED_FROM: usize = 2000;
@@ -55,15 +57,15 @@ impl Lateness {
     }
 
     /// Percentiles, after which it begins anew.
-    pub(crate) fn tell(&mut self) -> String {
+    fn tell(&mut self) -> Figures {
         let Lateness { mut each, mut last } = std::mem::take(self);
         if each.is_empty() {
-            return String::new();
+            return Figures::new();
         }
         each.sort();
         last.sort();
-        let at = |percent: usize| each[(each.len() - 1) * percent / 100];
-        format!("lateness p50 {:.1?} p99 {:.1?}, last one {:.1?}", at(50), at(99), last[last.len() / 2])
+        let at = |sorted: &[Duration], percent: usize| sorted[(sorted.len() - 1) * percent / 100].as_secs_f64() * 1e6;
+        vec![("us late, p50", at(&each, 50)), ("us late, p99", at(&each, 99)), ("us late, last one", at(&last, 50))]
     }
 }
 
@@ -98,7 +100,7 @@ fn side(name: &'static str, mut run: impl FnMut(&mut Lateness) -> Duration + 'st
     Side {
         name,
         run: Box::new(move |iterations| (0..iterations).map(|_| run(&mut lateness.borrow_mut())).sum()),
-        note: Box::new(move || noted.borrow_mut().tell()),
+        also: Box::new(move || noted.borrow_mut().tell()),
     }
 }
 
@@ -134,7 +136,7 @@ fn ours(name: &'static str, count: usize, allocator: Allocator) -> Side {
 
 pub(crate) fn case(count: usize) -> Case {
     let slots = u32::try_from(count).expect("a crowd of a few thousand");
-    let on_demand = ours(OURS, count, Allocator::OnDemand);
+    let chosen = ours(OURS, count, settings::chosen_allocator().unwrap_or(Allocator::OnDemand));
     let pooled = ours(OURS_POOLED, count, Allocator::Pool { slots });
     let make = move || {
         let peer = Peer::with(|config| {
@@ -155,7 +157,7 @@ pub(crate) fn case(count: usize) -> Case {
         }
         lateness
     });
-    Case { per_iteration: Throughput::Elements(1), sides: vec![on_demand, peer, pooled] }
+    Case { per_iteration: Throughput::Elements(1), sides: vec![chosen, peer, pooled] }
 }
 
 /// The same for sides that wake no guests.

@@ -9,7 +9,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
 /// Says that the program is to serve.
-pub(crate) const ARGUMENT: &str = "--wippy-bench-servers";
+const ARGUMENT: &str = "--wippy-bench-servers";
 
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\nHello, guests!";
 const LAST_RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 14\r\n\r\nHello, guests!";
@@ -97,8 +97,15 @@ impl Connection {
     }
 }
 
-/// The main function of the serving program: prints its ports and serves until its standard input ends.
-pub(crate) fn serve() -> ! {
+/// For the main function of a bench with servers: this may be the program that serves.
+pub(crate) fn serve_if_asked() {
+    if std::env::args().nth(1).is_some_and(|argument| argument == ARGUMENT) {
+        serve();
+    }
+}
+
+/// Prints the ports and serves until the standard input ends.
+fn serve() -> ! {
     std::thread::spawn(|| {
         // Whoever started it has ended.
         let _ = std::io::stdin().read(&mut [0]);

@@ -9,9 +9,9 @@ use criterion::Throughput;
 use wippy::reactor::{Clock, Reactor, ReactorConfig};
 use wippy::scheduler::{Scheduler, Step, Task};
 
-use crate::WORKERS;
-use crate::case::Case;
-use crate::sizes::{OURS, PEER};
+use crate::common::case::Case;
+use crate::{OURS, PEER, WORKERS};
+
 use crate::sleepers::{Lateness, native};
 
 /// Time to start this many tasks, generously.

@@ -1,16 +1,18 @@
 //! Round trips of 64 bytes over TCP: what a write, a wait and a read cost a guest.
 
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
 use criterion::Throughput;
 use wippy::process::Payload;
 use wippy::runtime::TICK;
 
-use crate::case::{Case, Side};
-use crate::ours::{Ours, result};
-use crate::peer::Peer;
-use crate::servers::Servers;
-use crate::sizes::{OURS, PEER};
+use crate::common::case::{Case, Side};
+use crate::common::ours::{Ours, result};
+use crate::common::servers::Servers;
+use crate::common::wasi_peer::Peer;
+use crate::{NATIVE, OURS, PEER};
 
 const BYTES: u32 = 64;
 
@@ -21,6 +23,23 @@ fn shared(iterations: u64, guests: u64, run: impl FnOnce(u32)) -> Duration {
     run(u32::try_from(rounds).expect("rounds that end today"));
     // As if it had been just as many as were asked for.
     begin.elapsed().mul_f64(iterations as f64 / (rounds * guests) as f64)
+}
+
+/// Blocking threads that do what the guests do.
+fn threads(port: u16, threads: u64, rounds: u32) {
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("the server");
+                stream.set_nodelay(true).expect("a socket");
+                let mut bytes = [b'x'; BYTES as usize];
+                for _ in 0..rounds {
+                    stream.write_all(&bytes).expect("a server that reads");
+                    stream.read_exact(&mut bytes).expect("a server that answers");
+                }
+            });
+        }
+    });
 }
 
 /// The time of one round trip while this many guests make them side by side: what each waits, divided by their number.
@@ -57,5 +76,7 @@ pub(crate) fn case(guests: u64) -> Case {
         };
         peer.awake(|| shared(iterations, guests, run))
     });
-    Case { per_iteration: Throughput::Elements(1), sides: vec![ours, peer] }
+    let native =
+        Side::new(NATIVE, move |iterations| shared(iterations, guests, |rounds| threads(port, guests, rounds)));
+    Case { per_iteration: Throughput::Elements(1), sides: vec![native, ours, peer] }
 }

@@ -23,8 +23,8 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 use wippy::runtime::TICK;
 
+use super::epochs::Epochs;
 use crate::WORKERS;
-use crate::epochs::Epochs;
 
 /// What the default handler allows for each part of a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
@@ -84,7 +84,7 @@ impl Peer {
             .enable_all()
             .build()
             .expect("a runtime");
-        let epochs = Epochs::new(&engine, TICK);
+        let epochs = Epochs::new([&engine], TICK);
         Peer { tokio, engine, epochs }
     }
 
