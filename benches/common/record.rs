@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::stats::Estimate;
+
 /// All turns of one case.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -11,6 +13,8 @@ pub(crate) struct Record {
     /// The place of the case within its group.
     pub(crate) at: usize,
     pub(crate) case: String,
+    /// Of our side, and of the floor's.
+    pub(crate) allocator: String,
     /// Pieces of work of an iteration.
     pub(crate) elements: u64,
     /// The first sides are what the others are compared with.
@@ -31,10 +35,26 @@ pub(crate) struct Turns {
     pub(crate) also: Vec<(String, Vec<f64>)>,
 }
 
-impl Turns {
-    /// The ratios of each round to another side, of one kind of time.
-    pub(crate) fn ratios<'a>(&'a self, to: &'a Turns, of: fn(&Turns) -> &Vec<f64>) -> impl Iterator<Item = f64> + 'a {
-        of(self).iter().zip(of(to)).map(|(own, their)| own / their)
+/// A time of a side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Time {
+    /// By the wall.
+    Wall,
+    /// Of all threads.
+    Cpu,
+}
+
+impl Time {
+    pub(crate) fn of(self, turns: &Turns) -> &[f64] {
+        match self {
+            Time::Wall => &turns.wall,
+            Time::Cpu => &turns.cpu,
+        }
+    }
+
+    /// The ratio of two sides, round by round.
+    pub(crate) fn ratio(self, side: &Turns, to: &Turns) -> Estimate {
+        Estimate::of(self.of(side).iter().zip(self.of(to)).map(|(side, to)| side / to))
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use criterion::Throughput;
 
 use super::case::Case;
-use super::record::{self, Record, Turns};
+use super::record::{self, Record, Time, Turns};
+use super::settings::allocator;
 use super::stats::Estimate;
 
 /// Between two turns: threads of the last one have gone to sleep when the next one begins.
@@ -63,7 +64,8 @@ impl Case {
             _ => 1,
         };
         let (group, case) = (place.group.to_owned(), place.case.to_owned());
-        keep(&Record { group, at: place.at, case, elements, references, sides });
+        let allocator = allocator().to_string();
+        keep(&Record { group, at: place.at, case, allocator, elements, references, sides });
     }
 
     fn tell(&self, turns: &Turns, references: &[Turns]) {
@@ -84,8 +86,7 @@ impl Case {
             println!("  {:<26}   {what} {median:.1}  [{low:.1} {high:.1}]", "");
         }
         for reference in references.iter().filter(|reference| reference.side != turns.side) {
-            let wall = Estimate::of(turns.ratios(reference, |turns| &turns.wall));
-            let cpu = Estimate::of(turns.ratios(reference, |turns| &turns.cpu));
+            let (wall, cpu) = (Time::Wall.ratio(turns, reference), Time::Cpu.ratio(turns, reference));
             println!(
                 "  {:<26}   x{:.3} [{:.3} {:.3}] of the CPU of {}, x{:.3} by the wall",
                 "", cpu.median, cpu.low, cpu.high, reference.side, wall.median
