@@ -73,7 +73,7 @@ pub(super) fn install(builder: &Builder<'_>) -> mlua::Result<Table> {
     })?;
     set("new_scope", |lua, own, args| {
         let listed = args.optional_table()?;
-        may_make(own, "security.scope.create", "create scope", &"custom")?;
+        may_make(own, "security.scope.create", "create scope", "custom")?;
         let mut policies = Vec::new();
         for policy in listed.iter().flat_map(Table::sequence_values::<Value>) {
             let policy = policy?;
