@@ -74,6 +74,8 @@ pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<(
         })?,
     )?;
     let state = Arc::clone(own);
+    host.raw_set("build", lua.create_function(move |lua, name: String| super::vm::build(lua, &state, &name))?)?;
+    let state = Arc::clone(own);
     host.raw_set("go_on", lua.create_function(move |lua, left: AnyUserData| go_on(lua, &state, &left))?)?;
     let state = Arc::clone(own);
     host.raw_set(

@@ -44,6 +44,8 @@ pub(super) struct Meter {
     /// How the process ends, once that is settled from inside.
     ending: Mutex<Option<Exit>>,
     is_ending: AtomicBool,
+    /// The hook stops nobody.
+    is_held: AtomicBool,
     /// Other coroutines of the process could run.
     pub(super) has_others: AtomicBool,
     /// Why the hook stopped the coroutine that has just yielded.
@@ -80,13 +82,25 @@ impl Meter {
             clock,
             ending: Mutex::default(),
             is_ending: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
             has_others: AtomicBool::new(false),
             stop: Mutex::new(Stop { look: Look::GoOn, is_critical: false }),
         }
     }
 
+    /// Runs something short that the hook is not to stop.
+    pub(super) fn hold<T>(&self, work: impl FnOnce() -> T) -> T {
+        let was_held = self.is_held.swap(true, Ordering::Relaxed);
+        let result = work();
+        self.is_held.store(was_held, Ordering::Relaxed);
+        result
+    }
+
     /// What the hook does: whether the coroutine is to yield. `is_critical` is asked only when it might.
     pub(super) fn hook(&self, is_critical: impl FnOnce() -> bool) -> bool {
+        if self.is_held.load(Ordering::Relaxed) {
+            return false;
+        }
         let look = self.look();
         if look == Look::GoOn {
             return false;

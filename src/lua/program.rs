@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use mlua::chunk::ChunkMode;
-use mlua::{Function, IntoLuaMulti, MultiValue, Table, Value};
+use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
 
 use super::chunks::Chunks;
 use super::drive::{Driver, Finished, Turn};
@@ -17,7 +17,7 @@ use super::own::Own;
 use super::terminal::{Streams, Terminal};
 use super::upgrade::{Next, Upgrade};
 use super::value;
-use super::vm::{Builder, Vm};
+use super::vm::Vm;
 use crate::env::Environment;
 use crate::function::WeakFunctions;
 use crate::limits::{Bytes, Charge, LimitExceeded, Limits};
@@ -62,10 +62,9 @@ impl Script {
     }
 
     /// Puts all of it into a VM, for `core.boot`.
-    pub(super) fn load(&self, builder: &Builder<'_>, globals: &Table, known: &Known) -> mlua::Result<Table> {
-        let lua = builder.lua;
-        let sandbox: Function = builder.core.raw_get("sandbox")?;
-        let library_env: Function = builder.core.raw_get("library_env")?;
+    pub(super) fn load(&self, lua: &Lua, core: &Table, globals: &Table, known: &Known) -> mlua::Result<Table> {
+        let sandbox: Function = core.raw_get("sandbox")?;
+        let library_env: Function = core.raw_get("library_env")?;
         let units = lua.create_table()?;
         for (at, unit) in self.units.iter().enumerate() {
             let modules = known.table(lua, &unit.modules)?;

@@ -33,7 +33,6 @@ pub(super) struct Builder<'a> {
     pub(super) lua: &'a Lua,
     pub(super) own: &'a Arc<Own>,
     pub(super) core: &'a Table,
-    chunks: &'a Chunks,
     /// `core.wrap`.
     wrap: Function,
 }
@@ -60,15 +59,28 @@ impl Builder<'_> {
         })
     }
 
-    /// Runs a chunk of the prelude or of a module with these arguments.
+    /// Runs the Lua part of a module with these arguments. What a script has made of the globals is not seen there.
     pub(super) fn run<R: mlua::FromLuaMulti>(
         &self,
         name: &'static str,
         source: &'static str,
         arguments: impl mlua::IntoLuaMulti,
     ) -> mlua::Result<R> {
-        self.chunks.load(self.lua, name, source)?.call(arguments)
+        let function = self.own.shared.chunks.load(self.lua, name, source)?;
+        function.set_environment(self.core.raw_get("clean")?)?;
+        function.call(arguments)
     }
+}
+
+/// Where the VM keeps `core`.
+const CORE: &str = "core";
+
+/// Makes the table of a module in a VM whose script asks for it now.
+pub(super) fn build(lua: &Lua, own: &Arc<Own>, name: &str) -> mlua::Result<Table> {
+    let core: Table = lua.named_registry_value(CORE)?;
+    let builder = Builder { lua, own, core: &core, wrap: core.raw_get("wrap")? };
+    // Some hundred instructions, in C frames that can't be suspended.
+    own.meter.hold(|| modules::build(&builder, name))
 }
 
 impl Vm {
@@ -89,16 +101,16 @@ impl Vm {
         host::install(&lua, &own, &host)?;
         text::install(&lua, &own, &host)?;
         let core: Table = chunks.load(&lua, PRELUDE[0].0, PRELUDE[0].1)?.call(&host)?;
-        let builder = Builder { lua: &lua, own: &own, core: &core, chunks, wrap: core.raw_get("wrap")? };
+        lua.set_named_registry_value(CORE, &core)?;
         for (name, source) in &PRELUDE[1..] {
-            builder.run::<()>(name, source, (&core, &globals))?;
+            chunks.load(&lua, name, source)?.call::<()>((&core, &globals))?;
         }
-        let known = modules::install(&builder, script.modules())?;
-        let units = script.load(&builder, &globals, &known)?;
+        let known = modules::install(&core, script.modules())?;
+        let units = script.load(&lua, &core, &globals, &known)?;
         let boot = core.raw_get("boot")?;
         let vm = Self {
             guarded: core.raw_get("guarded")?,
-            pump: core.raw_get("pump")?,
+            pump: core.raw_get("pump_ports")?,
             complete: core.raw_get("complete")?,
             lua,
             own,

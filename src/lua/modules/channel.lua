@@ -4,7 +4,7 @@
 -- mailbox only when somebody is there to take it.
 local core, fields = ...
 local host, park, unpark, running = core.host, core.park, core.unpark, core.running
-local error, type, next, setmetatable, math_type = error, type, next, setmetatable, math.type
+local error, type, setmetatable, math_type = error, type, setmetatable, math.type
 -- Those of C: what the prelude has instead of them may be stopped half way.
 local ipairs, insert, remove = core.ipairs, core.insert, core.remove
 
@@ -31,15 +31,21 @@ function fields.new(capacity)
   return new(capacity)
 end
 
--- Somebody who waits. What is waiting in several channels, a select, is taken out of all of them when one serves it.
-local function serve(waiter, channel, value, ok)
-  for _, queue in ipairs(waiter.queues) do
-    for at, other in ipairs(queue) do
-      if other.waiter == waiter then
-        remove(queue, at)
-        break
-      end
-    end
+-- Who waits for a channel has a place in its queue. Whoever waits for that one alone is the place itself; a select has one in the
+-- queue of each of its channels, and leaves all of them when one is served.
+local function leave(place)
+  for at, other in ipairs(place.queue) do
+    if other == place then return remove(place.queue, at) end
+  end
+end
+
+-- Serves the first one of a queue.
+local function serve(queue, channel, value, ok)
+  local waiter = queue[1].of
+  if waiter then
+    for _, place in ipairs(waiter.places) do leave(place) end
+  else
+    waiter = remove(queue, 1)
   end
   waiter.channel, waiter.value, waiter.ok, waiter.served = channel, value, ok, true
   unpark(waiter.thread)
@@ -55,14 +61,14 @@ local function take(channel)
     if place then
       channel.last = channel.last + 1
       channel.buffer[channel.last] = place.value
-      serve(place.waiter, channel, nil, true)
+      serve(channel.senders, channel, nil, true)
     end
     return true, value, true
   end
   local place = channel.senders[1]
   if place then
     local value = place.value
-    serve(place.waiter, channel, nil, true)
+    serve(channel.senders, channel, nil, true)
     return true, value, true
   end
   if channel.closed then return true, nil, false end
@@ -75,9 +81,8 @@ end
 
 -- Leaves a value there if somebody takes it or there is room.
 local function give(channel, value)
-  local place = channel.receivers[1]
-  if place then
-    serve(place.waiter, channel, value, true)
+  if channel.receivers[1] then
+    serve(channel.receivers, channel, value, true)
     return true
   end
   if channel.last - channel.first + 1 < channel.capacity then
@@ -91,9 +96,8 @@ end
 -- With whose turn it is: those that something comes in for are served one after the other.
 local ports, turn = {}, 0
 
-local function wait(waiter, queue, channel, value)
-  insert(queue, { waiter = waiter, value = value })
-  insert(waiter.queues, queue)
+local function wait(queue, channel, place)
+  insert(queue, place)
   if channel.port then host.watch() end
 end
 
@@ -105,8 +109,8 @@ end
 function Channel:receive()
   local got, value, ok = take(self)
   if got then return value, ok end
-  local waiter = { thread = running(), queues = {} }
-  wait(waiter, self.receivers, self)
+  local waiter = { thread = running(), value = nil, ok = false, served = false, channel = self }
+  wait(self.receivers, self, waiter)
   served(waiter)
   return waiter.value, waiter.ok
 end
@@ -115,8 +119,8 @@ function Channel:send(value)
   if self.port then error("this channel is filled by the runtime and can't be sent to", 2) end
   if self.closed then error("attempt to send to a closed channel", 2) end
   if give(self, value) then return true end
-  local waiter = { thread = running(), queues = {} }
-  wait(waiter, self.senders, self, value)
+  local waiter = { thread = running(), value = value, ok = false, served = false, channel = self }
+  wait(self.senders, self, waiter)
   served(waiter)
   if not waiter.ok then error("attempt to send to a closed channel", 2) end
   return true
@@ -125,8 +129,8 @@ end
 function Channel:close()
   if self.closed then return end
   self.closed = true
-  while self.receivers[1] do serve(self.receivers[1].waiter, self, nil, false) end
-  while self.senders[1] do serve(self.senders[1].waiter, self, nil, false) end
+  while self.receivers[1] do serve(self.receivers, self, nil, false) end
+  while self.senders[1] do serve(self.senders, self, nil, false) end
 end
 
 function Channel:case_receive()
@@ -162,10 +166,13 @@ function fields.select(cases)
     if done then return done end
   end
   if cases.default then return { default = true, ok = true } end
-  local waiter = { thread = running(), queues = {} }
-  for _, case in ipairs(cases) do
+  local waiter = { thread = running(), places = {} }
+  for at, case in ipairs(cases) do
     local channel = case.channel
-    wait(waiter, case.receives and channel.receivers or channel.senders, channel, case.value)
+    local queue = case.receives and channel.receivers or channel.senders
+    local place = { of = waiter, queue = queue, value = case.value }
+    waiter.places[at] = place
+    wait(queue, channel, place)
   end
   served(waiter)
   return { channel = waiter.channel, value = waiter.value, ok = waiter.ok }

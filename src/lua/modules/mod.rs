@@ -41,23 +41,28 @@ struct Module {
     install: Install,
     /// Whether it is there without being listed.
     is_global: bool,
+    /// Whether its Lua part works with channels, timers, or the settings that calls and starts share.
+    waits: bool,
 }
 
+/// The module that those need that wait.
+const CHANNEL: &str = "channel";
+
 const MODULES: &[Module] = &[
-    Module { name: "channel", install: channel::install, is_global: true },
-    Module { name: "ctx", install: ctx::install, is_global: false },
-    Module { name: "env", install: env::install, is_global: false },
-    Module { name: "errors", install: errors::install, is_global: true },
-    Module { name: "events", install: events::install, is_global: false },
-    Module { name: "fs", install: fs::install, is_global: false },
-    Module { name: "funcs", install: funcs::install, is_global: false },
-    Module { name: "io", install: io::install, is_global: false },
-    Module { name: "json", install: json::install, is_global: false },
-    Module { name: "logger", install: logger::install, is_global: false },
-    Module { name: "payload", install: payload::install, is_global: true },
-    Module { name: "process", install: process::install, is_global: true },
-    Module { name: "security", install: security::install, is_global: false },
-    Module { name: "time", install: time::install, is_global: false },
+    Module { name: "channel", install: channel::install, is_global: true, waits: false },
+    Module { name: "ctx", install: ctx::install, is_global: false, waits: false },
+    Module { name: "env", install: env::install, is_global: false, waits: false },
+    Module { name: "errors", install: errors::install, is_global: true, waits: false },
+    Module { name: "events", install: events::install, is_global: false, waits: true },
+    Module { name: "fs", install: fs::install, is_global: false, waits: false },
+    Module { name: "funcs", install: funcs::install, is_global: false, waits: true },
+    Module { name: "io", install: io::install, is_global: false, waits: false },
+    Module { name: "json", install: json::install, is_global: false, waits: false },
+    Module { name: "logger", install: logger::install, is_global: false, waits: false },
+    Module { name: "payload", install: payload::install, is_global: true, waits: false },
+    Module { name: "process", install: process::install, is_global: true, waits: true },
+    Module { name: "security", install: security::install, is_global: false, waits: false },
+    Module { name: "time", install: time::install, is_global: false, waits: true },
 ];
 
 /// The modules that Wippy has besides: for databases, networks, other formats.
@@ -140,20 +145,27 @@ impl Known {
     }
 }
 
-/// Makes the modules that are listed, and those that are always there.
-pub(super) fn install(builder: &Builder<'_>, listed: impl Iterator<Item = &'static str>) -> mlua::Result<Known> {
+/// The modules that are listed, and those that are always there. Each is made when a script first reads something of it.
+pub(super) fn install(core: &Table, listed: impl Iterator<Item = &'static str>) -> mlua::Result<Known> {
     let listed: Vec<&'static str> = listed.collect();
-    let seal: Function = builder.core.raw_get("seal")?;
-    let mut known = HashMap::new();
-    for module in MODULES.iter().filter(|module| module.is_global || listed.contains(&module.name)) {
-        let fields = (module.install)(builder)?;
-        known.insert(module.name, seal.call((module.name, fields))?);
-        if module.name == "channel" {
-            time::install_after(builder)?;
-            manner::install(builder)?;
-        }
+    let lazy: Function = core.raw_get("lazy")?;
+    let wanted = MODULES.iter().filter(|module| module.is_global || listed.contains(&module.name));
+    wanted.map(|module| Ok((module.name, lazy.call(module.name)?))).collect::<mlua::Result<_>>().map(Known)
+}
+
+/// Makes the table of a module.
+pub(super) fn build(builder: &Builder<'_>, name: &str) -> mlua::Result<Table> {
+    let missing = || mlua::Error::runtime(format!("there is no module `{name}`"));
+    let module = MODULES.iter().find(|module| module.name == name).ok_or_else(missing)?;
+    if module.waits {
+        builder.core.raw_get::<Function>("need")?.call::<()>(CHANNEL)?;
     }
-    Ok(Known(known))
+    let fields = (module.install)(builder)?;
+    if name == CHANNEL {
+        time::install_after(builder)?;
+        manner::install(builder)?;
+    }
+    Ok(fields)
 }
 
 #[cfg(test)]

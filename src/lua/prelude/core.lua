@@ -56,28 +56,47 @@ function core.forget(id)
   end
 end
 
--- Tables of modules can be read and not written, whatever is tried.
+-- Tables of modules can be read and not written, whatever is tried. What `make` makes is made when it is first read: most
+-- scripts use little of what is there.
 local sealed = setmetatable({}, { __mode = "k" })
-function core.seal(name, fields)
-  -- For the log of calls.
-  if host.named then host.named(name, fields) end
-  local proxy = {}
+local makers = {}
+function core.seal(name, fields, make)
+  local proxy, meta = {}, { __metatable = false }
   sealed[proxy] = true
-  return setmetatable(proxy, {
-    __index = fields,
-    __newindex = function(_, key)
-      error("module `" .. name .. "` can't be changed: `" .. host.text(key) .. "`", 2)
-    end,
-    __pairs = function()
-      local key, value
-      return function()
-        key, value = next(fields, key)
-        return key, value
-      end
-    end,
-    __metatable = false,
-  })
+  local function filled()
+    if not fields then fields = make(name) end
+    meta.__index = fields
+    -- For the log of calls.
+    if host.named then host.named(name, fields) end
+    return fields
+  end
+  if fields then
+    filled()
+  else
+    makers[name] = filled
+    function meta.__index(_, key) return filled()[key] end
+  end
+  function meta.__newindex(_, key)
+    error("module `" .. name .. "` can't be changed: `" .. host.text(key) .. "`", 2)
+  end
+  function meta.__pairs()
+    local from, key, value = fields or filled(), nil, nil
+    return function()
+      key, value = next(from, key)
+      return key, value
+    end
+  end
+  return setmetatable(proxy, meta)
 end
+
+function core.lazy(name) return core.seal(name, nil, host.build) end
+
+-- What a module is made of, for another one that needs it.
+function core.need(name) makers[name]() end
+
+-- Hands out what has come in; there is nothing to hand out before there are channels.
+function core.pump() return 0, false end
+function core.pump_ports() return core.pump() end
 
 -- Coroutines. Each is driven by the host and not by the one that resumes it, so a wait inside of one suspends it and those
 -- that wait for it, at any depth, and no C stack lies between them.
@@ -211,6 +230,9 @@ end
 
 -- The globals of a script, from those of a fresh VM.
 function core.sandbox(globals, modules)
+  -- The Lua parts of modules run when a script may have put something else into its globals.
+  core.clean = {}
+  for name, value in next, globals do core.clean[name] = value end
   for _, name in next, {
     "load", "loadstring", "loadfile", "dofile", "collectgarbage", "rawlen", "warn", "io", "debug", "utf8", "package",
   } do
