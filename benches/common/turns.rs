@@ -40,7 +40,10 @@ impl Case {
             if round >= ROUNDS_MIN && begin.elapsed() > CASE {
                 break;
             }
-            for (side, turns) in self.sides.iter_mut().zip(&mut sides) {
+            // Nobody always comes behind the same one.
+            let count = sides.len();
+            for at in (round..round + count).map(|at| at % count) {
+                let (side, turns) = (&mut self.sides[at], &mut sides[at]);
                 std::thread::sleep(REST);
                 let before = cpu_time();
                 let wall = (side.run)(turns.iterations);

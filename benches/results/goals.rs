@@ -209,3 +209,42 @@ pub(crate) fn table(records: &[Record]) -> String {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turns(side: &str, cpu: [f64; 6], figure: f64) -> Turns {
+        let also =
+            vec![("MiB held after a tenth".into(), vec![10.0; 6]), ("MiB held at the end".into(), vec![figure; 6])];
+        Turns { side: side.into(), iterations: 1, wall: vec![1.0; 6], cpu: cpu.into(), also }
+    }
+
+    #[test]
+    fn a_goal_is_met_missed_or_open() {
+        let record = Record {
+            group: "map".into(),
+            at: 0,
+            case: "1000 tiny items in one map".into(),
+            allocator: "pool".into(),
+            elements: 1000,
+            references: 1,
+            sides: vec![
+                turns(FLOOR, [1e-3; 6], 0.0),
+                turns(WIPPY, [1.5e-3, 1.6e-3, 1.7e-3, 1.8e-3, 1.9e-3, 2.5e-3], 11.0),
+            ],
+        };
+        let table = table(&[record]);
+        let lines: Vec<&str> = table.lines().skip(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "| A long map, CPU an item beyond the floor, us | ≤ 1 | 0.750 [0.500, 1.500] | yes, within the noise |",
+                "| A long map, memory at its end: of that after a tenth | ≤ 1.02 | 1.100 [1.100, 1.100] | **no** |",
+            ]
+        );
+        let found = Estimate { median: 2.0, low: 1.5, high: 2.5 };
+        assert_eq!(AtLeast(1.4).verdict(found), "yes");
+        assert_eq!(AtLeast(2.2).verdict(found), "**no**, within the noise");
+    }
+}

@@ -54,3 +54,24 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("benches/RESULTS.md, {} cases", records.len());
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::stats::Estimate;
+
+    #[test]
+    fn bounds_are_values_and_as_far_out_as_the_confidence_needs() {
+        let of = |count: u32| Estimate::of((1..=count).rev().map(f64::from));
+        let found = [1, 2, 5, 6, 9, 15, 31].map(of).map(|found| (found.low, found.median, found.high));
+        let expected = [
+            (1.0, 1.0, 1.0),
+            (1.0, 1.5, 2.0),
+            (1.0, 3.0, 5.0),
+            (1.0, 3.5, 6.0),
+            (2.0, 5.0, 8.0),
+            (4.0, 8.0, 12.0),
+            (10.0, 16.0, 22.0),
+        ];
+        assert_eq!(found, expected);
+    }
+}

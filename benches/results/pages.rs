@@ -145,3 +145,21 @@ pub(crate) fn readme(text: &str, goals: &str) -> Option<String> {
     let (_, after) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}{goals}{END}{after}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_keeps_all_but_the_table() {
+        let text = format!("before\n{BEGIN}| old |\n{END}\nafter\n");
+        let expected = format!("before\n{BEGIN}| new |\n{END}\nafter\n");
+        assert_eq!(readme(&text, "| new |\n"), Some(expected));
+        assert_eq!(readme("no place", ""), None);
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        assert_eq!([2.5e-7, 3.2e-6, 0.0155, 1.0].map(time), ["250 ns", "3.20 µs", "15.50 ms", "1.00 s"]);
+    }
+}
