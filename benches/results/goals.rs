@@ -45,7 +45,7 @@ const COMPONENT: &str = "tiny component";
 const MAP: &str = "tiny items in one map";
 const YIELDS: &str = "yields of 100 guests";
 const MIX: &str = "short items among long ones";
-const ONE_GUEST: &str = "tcp echo, 1 guests";
+const ONE_GUEST: &str = "tcp echo, one guest";
 
 const WIPPY: &str = "wippy";
 const NONE: &str = "wippy, preempt: none";

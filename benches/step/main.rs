@@ -36,12 +36,13 @@ fn main() {
     servers::serve_if_asked();
     let asked = Asked::read();
     let yields = asked.size.pick(1000, 100_000, 1_000_000);
+    let so_many = |guests: u64| if guests == 1 { "one guest".to_owned() } else { format!("{guests} guests") };
     let crowd = |guests: u64| {
-        let name = format!("{yields} yields of {guests} guests");
+        let name = format!("{yields} yields of {}", so_many(guests));
         Named::new(name, &[FLOOR, OURS, TOKIO], move || yields::case(guests, yields / guests))
     };
     let echo = |guests: u64| {
-        Named::new(format!("tcp echo, {guests} guests"), &[NATIVE, OURS, PEER], move || echo::case(guests))
+        Named::new(format!("tcp echo, {}", so_many(guests)), &[NATIVE, OURS, PEER], move || echo::case(guests))
     };
     let cases = [crowd(100), crowd(1), echo(1), echo(asked.size.pick(4, 64, 64))];
     common::group::run("step", &asked, asked.size.pick(TURN / 10, TURN / 2, TURN), 1, &cases);
