@@ -73,14 +73,14 @@ pub(crate) fn draw(file: &Path, records: &[Record], time: Time) -> Result<(), Bo
     }
     for (row, y) in rows.iter().zip((TOP..).step_by(usize::try_from(ROW)?)) {
         match row {
-            Row::Case(name) => area.draw(&text(name, (10, y + 2), TEXT, &BLACK))?,
+            Row::Case(name) => area.draw(&text(name, (10, y + 4), TEXT, &BLACK))?,
             Row::Side { name, median, low, high } => {
                 let color: &'static RGBColor = if name.starts_with("wippy") { &OURS } else { &OTHERS };
                 let middle = y + ROW / 2;
-                area.draw(&text(name, (30, y + 2), TEXT, color))?;
+                area.draw(&text(name, (30, y + 4), TEXT, color))?;
                 area.draw(&Rectangle::new([(across(*low), middle - 1), (across(*high), middle + 1)], color.filled()))?;
                 area.draw(&Circle::new((across(*median), middle), 4, color.filled()))?;
-                area.draw(&text(&format!("{median:.2}"), (WIDTH - RIGHT + 30, y + 2), TEXT, color))?;
+                area.draw(&text(&format!("{median:.2}"), (WIDTH - RIGHT + 30, y + 4), TEXT, color))?;
             }
         }
     }
