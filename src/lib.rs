@@ -24,7 +24,8 @@
 //! the same fiber goes on, perhaps on another thread → its exit is published → the exit code.
 //!
 //! **Embedding**: [`Runtime::builder`] → [`Runtime::spawn`] → [`ProcessHandle::wait`](process::ProcessHandle::wait), or
-//! `.await` on any executor.
+//! `.await` on any executor. Entries may be [made in code](RuntimeBuilder::entry); guests may import
+//! [functions of yours](RuntimeBuilder::host_func), and what they export has [Rust types](Runtime::typed).
 //!
 //! The way back is wakers and one exit, never an import upward.
 //!
@@ -48,6 +49,17 @@
 //! | [`cli`] | arguments in, exit code out | `runtime`, `batch`, `control`, `registry`, `process` |
 //!
 //! A test reads every path of the source and fails on an import that is not in this table.
+//!
+//! # Features
+//! All of them are on by default; without any there are the scheduler, and wasm processes with everything that is WASI but
+//! `wasi:http`.
+//!
+//! | Feature | Is for |
+//! |---|---|
+//! | `cli` | the program `wippy`, and [`cli`] |
+//! | `lua` | `process.lua`, `function.lua` and `library.lua`; entries of these kinds are errors without it |
+//! | `http` | `wasi:http`; guests that call it end with an error without it |
+//! | `cache` | compiled code on disk, for the next run |
 //!
 //! # Invariants
 //! - A worker never blocks and never unwinds; a panic in a step ends that process only.
@@ -79,8 +91,17 @@ pub mod batch;
 pub mod control;
 pub mod runtime;
 
+#[cfg(feature = "cli")]
 pub mod cli;
 
 mod sync;
 
-pub use runtime::{BuildError, Checked, Runtime, RuntimeBuilder, ServicesError};
+/// The programs of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+pub use runtime::{BuildError, Checked, Runtime, RuntimeBuilder, ServicesError, TypedEntry};
+
+/// The engine, of the version that this crate is built with: what [`RuntimeBuilder::configure`] configures.
+pub use wasmtime;

@@ -2,17 +2,21 @@
 
 #[cfg(feature = "lua")]
 mod console;
+mod embed;
+mod error;
 mod functions;
 mod machine;
+mod native;
 mod plan;
 mod scripts;
 mod services;
 mod survey;
+mod typed;
 #[cfg(all(test, feature = "lua", not(wippy_loom)))]
 mod values;
 
+use std::fmt;
 use std::hash::BuildHasher as _;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +31,7 @@ use crate::process::{
     Ceiling, HostKind, Manager, Payload, Pid, ProcessHandle, Program, SpawnError, Start, Subscription,
 };
 use crate::reactor::{BlockingConfig, BlockingPool, Clock, assert_may_block};
-use crate::registry::{self, Diagnostics, EntryId, LoadOptions, Registry};
+use crate::registry::{self, Declaration, Diagnostics, EntryId, LimitsSpec, LoadOptions, Registry};
 use crate::scheduler::{StepObserver, Ticker};
 use crate::security::Policies;
 use crate::volume::Volumes;
@@ -35,11 +39,13 @@ use crate::wasi::{ProgramStreams, Resolver, SystemResolver};
 use crate::wasm::{self, EngineOptions, Engines};
 
 pub use crate::wasm::{Allocator, AllocatorError, EngineClass, Progress};
+pub use error::{BuildError, Checked};
 pub use machine::{Descriptors, Machine};
 use plan::HostPlan;
 use scripts::Scripts;
 pub use services::ServicesError;
 pub use survey::{LARGE_BINARY, SMALL_BINARY, Survey};
+pub use typed::{TypedCall, TypedDone, TypedEntry, TypedEntryError, TypedError, TypedMap, TypedProcess};
 
 /// The period of the ticker when [`RuntimeBuilder::tick`] says no other: the length of a slice.
 pub const TICK: Duration = Duration::from_millis(1);
@@ -52,6 +58,8 @@ pub const TICK: Duration = Duration::from_millis(1);
 #[derive(Clone)]
 pub struct RuntimeBuilder {
     application: Application,
+    declared: Vec<Declaration>,
+    limits: LimitsSpec,
     engine: EngineOptions,
     clock: Clock,
     workers: Option<usize>,
@@ -63,12 +71,16 @@ pub struct RuntimeBuilder {
     max_processes: u64,
     programs: Vec<Arc<dyn Program>>,
     functions: Vec<(Arc<dyn Program>, registry::Pool)>,
+    natives: Vec<native::Native>,
+    hosts: wasm::HostFunctions,
     seed: Option<u64>,
 }
 
-/// Where the application comes from.
-#[derive(Clone)]
+/// Where the application comes from, beside what is made in code.
+#[derive(Clone, Debug)]
 enum Application {
+    /// Nobody said: the current folder, unless something is made in code.
+    Unsaid,
     Folder(LoadOptions),
     Read(registry::Loaded),
 }
@@ -81,35 +93,21 @@ enum Purpose {
     Run,
 }
 
-/// What [`RuntimeBuilder::check`] found.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Checked {
-    /// What was declared; without what could not be read.
-    pub registry: Registry,
-    /// All problems, by file and line.
-    pub diagnostics: Diagnostics,
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Runtime::builder()
+    }
 }
 
-/// Why a runtime could not be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The application has errors; every one of them is in here, and its warnings.
-    #[error("the application has {} errors", .0.errors())]
-    Configuration(Diagnostics),
-    /// The engine can't run on this machine.
-    #[error(transparent)]
-    Engine(#[from] wasm::EngineError),
-    /// Two programs have the same entry ID: of the embedder, or one of them of the application.
-    #[error("there are two programs `{entry}`: give the one of `RuntimeBuilder::program` another ID")]
-    TwoPrograms {
-        /// The ID.
-        entry: EntryId,
-    },
-    /// The operating system refused something that is needed.
-    #[error("the runtime could not get what it needs of the operating system")]
-    System(#[from] io::Error),
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeBuilder")
+            .field("application", &self.application)
+            .field("declared", &self.declared)
+            .field("engine", &self.engine)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RuntimeBuilder {
@@ -126,7 +124,8 @@ impl RuntimeBuilder {
         self
     }
 
-    /// An application whose files were read already.
+    /// An application whose files were read already. What is made in code is read with them, by
+    /// [`load_with`](registry::load_with), and not with [`entry`](Self::entry).
     #[must_use]
     pub fn loaded(mut self, loaded: registry::Loaded) -> Self {
         self.application = Application::Read(loaded);
@@ -338,6 +337,7 @@ impl RuntimeBuilder {
             warnings: loaded.diagnostics,
             manager,
             functions: loaded.functions,
+            signatures: loaded.signatures,
             clock: plan.clock,
             ticker,
             _engines: loaded.engines,
@@ -346,10 +346,9 @@ impl RuntimeBuilder {
 
     fn read(self, purpose: Purpose) -> Result<(Loaded, HostPlan), BuildError> {
         assert_may_block();
-        let registry::Loaded { registry, mut diagnostics, .. } = match self.application {
-            Application::Folder(options) => registry::load(&options),
-            Application::Read(loaded) => loaded,
-        };
+        self.hosts.check()?;
+        let registry::Loaded { mut registry, mut diagnostics, .. } = embed::load(self.application, &self.declared);
+        registry.limit_hosts(&self.limits);
         let (volumes, problems) = match purpose {
             Purpose::Check => Volumes::open_existing(&registry),
             Purpose::Run => Volumes::open(&registry),
@@ -374,13 +373,20 @@ impl RuntimeBuilder {
             streams: &streams,
             functions: &functions.downgrade(),
             allocator: engines.allocator(),
+            hosts: &self.hosts,
         };
-        let wasm::Loaded { mut programs, functions: mut callable, diagnostics: problems } =
+        let wasm::Loaded { mut programs, functions: mut callable, mut signatures, diagnostics: problems } =
             wasm::load(&sources, &engines, self.progress.as_deref())?;
         diagnostics.append(problems);
         let scripts = Scripts::new(&streams, &volumes, &environment, &functions);
         diagnostics.append(scripts.load(&registry, &mut programs, &mut callable));
-        for program in self.programs {
+        let mut own = self.programs;
+        for native in self.natives {
+            let (program, signature) = (native.make)(native.id.parse()?);
+            signatures.insert(program.entry().clone(), signature);
+            own.push(program);
+        }
+        for program in own {
             let entry = program.entry().clone();
             if registry.get(&entry).is_some() || programs.insert(entry.clone(), program).is_some() {
                 return Err(BuildError::TwoPrograms { entry });
@@ -397,7 +403,8 @@ impl RuntimeBuilder {
             max_processes: self.max_processes,
             allocator: self.engine.allocator,
         };
-        let loaded = Loaded { registry, diagnostics, policies, engines, scripts, programs, functions, callable };
+        let loaded =
+            Loaded { registry, diagnostics, policies, engines, scripts, programs, functions, callable, signatures };
         Ok((loaded, plan))
     }
 }
@@ -412,6 +419,7 @@ struct Loaded {
     functions: Functions,
     /// What becomes callable when there are hosts.
     callable: Vec<Function>,
+    signatures: wasm::Signatures,
 }
 
 /// A loaded application with its hosts.
@@ -422,6 +430,8 @@ pub struct Runtime {
     warnings: Diagnostics,
     manager: Arc<Manager>,
     functions: Functions,
+    /// The types of wasm entries.
+    signatures: wasm::Signatures,
     supervisor: Supervisor,
     ceiling: Ceiling,
     clock: Clock,
@@ -435,7 +445,9 @@ impl Runtime {
     #[must_use]
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder {
-            application: Application::Folder(LoadOptions::new(".")),
+            application: Application::Unsaid,
+            declared: Vec::new(),
+            limits: LimitsSpec::default(),
             engine: EngineOptions::default(),
             clock: Clock::real(),
             workers: None,
@@ -447,6 +459,8 @@ impl Runtime {
             max_processes: 0,
             programs: Vec::new(),
             functions: Vec::new(),
+            natives: Vec::new(),
+            hosts: wasm::HostFunctions::default(),
             seed: None,
         }
     }
@@ -588,6 +602,15 @@ impl Runtime {
             }
         }
         terminated
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("entries", &self.registry.len())
+            .field("hosts", &self.manager.hosts().map(crate::process::Host::id).collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One entry over many inputs: starts processes ahead, hands out what they led to.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -491,6 +492,17 @@ impl<F: Feed> Map<F> {
             }
         }
         None
+    }
+}
+
+impl<F> fmt::Debug for Map<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map")
+            .field("entry", &self.entry)
+            .field("host", &self.host)
+            .field("window", &self.window)
+            .field("begun", &self.next_index)
+            .finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,7 @@ fn name_of(file: &str) -> Option<(u32, u32)> {
 
 impl Peer {
     /// One that nobody can ask.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cli"))]
     pub(crate) fn for_tests(program: u32) -> Self {
         Self { name: (program, 1), socket: PathBuf::new() }
     }

@@ -157,6 +157,7 @@ impl Call {
     }
 
     /// Why there is nobody who does it, if that is known already; it is the answer then.
+    #[cfg(feature = "lua")]
     pub(crate) fn refusal(&self) -> Option<&CallError> {
         match &self.0 {
             Inner::Refused(error) => error.as_ref(),

@@ -81,6 +81,13 @@ impl Function {
     }
 }
 
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entry = self.program.entry();
+        f.debug_struct("Function").field("entry", entry).field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
 /// The functions of a runtime. Cheap to clone; programs that call functions hold a [`WeakFunctions`].
 #[derive(Clone)]
 pub struct Functions(Arc<Room>);

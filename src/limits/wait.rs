@@ -42,11 +42,13 @@ pub enum WaitReason {
     Message,
     /// Room for another process.
     Room,
+    /// A function of the embedder.
+    Host,
 }
 
 impl WaitReason {
     /// Every reason there is.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Timer,
         Self::TcpConnect,
         Self::TcpAccept,
@@ -62,6 +64,7 @@ impl WaitReason {
         Self::Function,
         Self::Message,
         Self::Room,
+        Self::Host,
     ];
 
     /// Its name in `wippy ps`.
@@ -83,6 +86,7 @@ impl WaitReason {
             Self::Function => "function",
             Self::Message => "message",
             Self::Room => "room",
+            Self::Host => "host",
         }
     }
 

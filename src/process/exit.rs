@@ -45,6 +45,34 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// What the process returned, nil for a command that ended with code 0; every other end is an error.
+    ///
+    /// ```
+    /// use wippy::process::Exit;
+    ///
+    /// fn sum() -> Result<i64, Box<dyn std::error::Error>> {
+    ///     let exit = Exit::Returned(42.into()); // of `ProcessHandle::wait`
+    ///     Ok(exit.into_result()?.as_i64().ok_or("no number")?)
+    /// }
+    /// assert_eq!(sum().ok(), Some(42));
+    /// assert_eq!(Exit::Exited(3).into_result(), Err(Exit::Exited(3)));
+    /// ```
+    ///
+    /// # Errors
+    /// The exit itself.
+    pub fn into_result(self) -> Result<Payload, Self> {
+        match self {
+            Self::Returned(value) => Ok(value),
+            Self::Exited(0) => Ok(Payload::Nil),
+            exit => Err(exit),
+        }
+    }
+}
+
+/// Where a value was wanted.
+impl std::error::Error for Exit {}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,6 +116,7 @@ impl Failure {
     }
 
     /// The failure with the error object that it came from.
+    #[cfg(feature = "lua")]
     #[must_use]
     pub(crate) fn of_error(mut self, error: Payload) -> Self {
         self.error = error;

@@ -1,6 +1,7 @@
 //! Finds the program and the host of a start, and brings them together.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,16 @@ pub struct Manager {
     policies: Policies,
     /// For processes, which may outlive it by a moment.
     own: Weak<Self>,
+}
+
+impl fmt::Debug for Manager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let programs: Vec<_> = self.programs.keys().collect();
+        f.debug_struct("Manager")
+            .field("programs", &programs)
+            .field("hosts", &self.hosts.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Manager {

@@ -1,6 +1,7 @@
 //! The two traits that a guest language implements: a program, and the processes made from it.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 use std::task::Context;
 
@@ -164,6 +165,27 @@ pub enum Stdio {
     Log,
     /// Output to somebody who takes everything; input is at its end.
     Sink(Arc<dyn Sink>),
+}
+
+impl fmt::Debug for Stdio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Terminal => "Terminal",
+            Self::Log => "Log",
+            Self::Sink(_) => "Sink(..)",
+        })
+    }
+}
+
+impl fmt::Debug for Birth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Birth")
+            .field("pid", &self.pid)
+            .field("entry", &self.entry)
+            .field("input", &self.input)
+            .field("stdio", &self.stdio)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A stream that processes write to.

@@ -1,5 +1,7 @@
 //! A start: what it needs, and why there was none.
 
+use std::fmt;
+
 use indexmap::IndexMap;
 
 use super::cell::Watcher;
@@ -207,6 +209,18 @@ impl Start {
     pub fn watch(mut self, watcher: impl Watcher + 'static) -> Self {
         self.watchers.push(Box::new(watcher));
         self
+    }
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start")
+            .field("entry", &self.entry)
+            .field("host", &self.host)
+            .field("input", &self.input)
+            .field("limits", &self.limits)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

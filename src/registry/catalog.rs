@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 
-use super::{Command, Entry, EntryId, RuntimeConfig};
+use super::{Command, Entry, EntryId, LimitsSpec, RuntimeConfig, Spec};
 
 /// All entries of an application, and its runtime configuration. Values only: nothing here runs.
 ///
@@ -85,6 +85,15 @@ impl Registry {
     /// The command with this name.
     pub fn command(&self, name: &str) -> Option<(&Command, &Entry)> {
         self.commands().find(|(command, _)| command.name == name)
+    }
+
+    /// Has hosts that say nothing of a limit have these.
+    pub(crate) fn limit_hosts(&mut self, limits: &LimitsSpec) {
+        for entry in self.entries.values_mut() {
+            if let Spec::ProcessHost(host) = entry.spec_mut() {
+                host.default_limits = host.default_limits.or(limits);
+            }
+        }
     }
 
     /// What `.wippy.yaml` and the command line configure.

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::fields::places_of_items;
 use super::kinds::KindStatus;
-use super::{Diagnostic, Diagnostics, Entry, EntryId, Severity, Spec, StartPlan};
+use super::{Diagnostic, Diagnostics, Entry, EntryId, Severity, Spec, StartPlan, WasmCode};
 use crate::suggest::closest;
 
 /// The kinds of all declared entries, also of those that could not be typed: a reference to them is not dangling.
@@ -223,7 +223,9 @@ fn references_of<'e>(entry: &'e Entry, plan: &StartPlan) -> Vec<Reference<'e>> {
     };
     match entry.spec() {
         Spec::ProcessWasm(spec) | Spec::FunctionWasm(spec) => {
-            add(&["fs"], &spec.fs, Wanted::FileSystem, Severity::Error);
+            if let WasmCode::File(file) = &spec.code {
+                add(&["fs"], &file.fs, Wanted::FileSystem, Severity::Error);
+            }
             wasi_references(entry, &spec.wasi, Severity::Error, &mut add);
         }
         Spec::FunctionWat(spec) => wasi_references(entry, &spec.wasi, Severity::Error, &mut add),

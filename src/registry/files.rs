@@ -8,7 +8,7 @@ use super::document::{self, Document, Format, MAX_FILE_BYTES};
 use super::fields::described;
 use super::position::{Position, SourceFile};
 use super::source::{Included, Marks, Part, RawEntry};
-use super::{Diagnostic, Diagnostics, EntryId, ModuleRef, Value, includes};
+use super::{Declaration, Diagnostic, Diagnostics, EntryId, ModuleRef, Value, includes};
 use crate::suggest::near_miss;
 
 /// A folder whose definition files are loaded.
@@ -194,6 +194,28 @@ pub(super) fn load_file(
     }
     budget.entries -= entries.len();
     entries
+}
+
+/// An entry that is made in code, by the same way as one of a file. None when it can't be typed at all, which is told.
+pub(super) fn declared(
+    declaration: &Declaration,
+    root: &LoadRoot,
+    app_root: &Arc<PathBuf>,
+    problems: &mut Diagnostics,
+) -> Option<RawEntry> {
+    let shown = declaration.shown();
+    let id = match declaration.id() {
+        Ok(id) => id,
+        Err(error) => {
+            let place = SourceFile::new(&shown, String::new()).position(Default::default());
+            let problem = Diagnostic::error("invalid-id", error.to_string()).at(Some(place));
+            problems.add(problem.expected("an ID with its namespace, for example `app:worker`"));
+            return None;
+        }
+    };
+    let file = ParsedFile::parse(&shown, declaration.text(&id), Format::Json, problems)?;
+    let raw = entries_of(&file, id.namespace(), root, app_root, problems).pop()?;
+    Some(RawEntry { code: declaration.code.clone(), ..raw })
 }
 
 /// Whether a text that cannot be parsed was meant as a definition file: a line begins with `namespace:`, whatever the
@@ -394,6 +416,7 @@ impl EntryReader<'_> {
             load_root: self.root.folder.clone(),
             module: self.root.module.clone(),
             app_root: self.app_root.clone(),
+            code: None,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Diagnostics, Registry};
+use super::{Declaration, Diagnostics, Registry};
 
 /// What is loaded, and how.
 ///
@@ -60,5 +60,23 @@ impl Loaded {
 ///
 /// Never fails: what is wrong is in [`Loaded::diagnostics`].
 pub fn load(options: &LoadOptions) -> Loaded {
-    super::pipeline::run(options)
+    super::pipeline::run(options, &[])
+}
+
+/// [`load()`] of an application with entries that are made in code beside those of its files; of two with the same ID the one
+/// in code counts. Without `options` there are only those, and relative folders begin at the current one.
+///
+/// ```
+/// use wippy::registry::{Entry, load_with};
+///
+/// let loaded = load_with(None, &[Entry::wasm("app:add").wat("(module)").into()]);
+/// let problem = loaded.diagnostics.iter().next().expect("it has no method");
+/// assert_eq!(problem.message, "method is required");
+/// assert!(problem.position.as_ref().expect("a place").to_string().starts_with("<app:add, "));
+/// ```
+pub fn load_with(options: Option<&LoadOptions>, entries: &[Declaration]) -> Loaded {
+    match options {
+        Some(options) => super::pipeline::run(options, entries),
+        None => super::pipeline::of_code(entries),
+    }
 }

@@ -7,7 +7,7 @@
 //! Whether a binary has the declared hash, whether a method is exported, whether an import exists: other rooms find that
 //! out and report it with [`Entry::problem`], at the place of the field.
 //!
-//! **Entry function.** [`load()`]: [`LoadOptions`] in, [`Loaded`] out.
+//! **Entry function.** [`load()`]: [`LoadOptions`] in, [`Loaded`] out; [`load_with()`] takes entries that are made in code, too.
 //!
 //! **Way of a field.** file -> `document` (values and marks) -> `files` (entries of a file) -> `normalize` (override,
 //! disable, link, override) -> `spec` (typed through `fields`) -> `check` (references, commands) -> [`Registry`].
@@ -21,6 +21,7 @@
 mod catalog;
 mod check;
 mod config;
+mod declare;
 mod diagnostic;
 mod discover;
 mod document;
@@ -52,11 +53,12 @@ mod tests;
 
 pub use catalog::Registry;
 pub use config::RuntimeConfig;
+pub use declare::{Declaration, DirectoryEntry, HostEntry, ServiceEntry, VariableEntry, WasmEntry};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use entry::{Command, Entry, ModuleRef};
 pub use hash::{Hash, ParseHashError};
 pub use id::{EntryId, ParseIdError};
-pub use load::{LoadOptions, Loaded, load};
+pub use load::{LoadOptions, Loaded, load, load_with};
 pub use order::DependencyCycle;
 pub use pattern::IdPattern;
 pub use position::Position;
@@ -64,6 +66,7 @@ pub(crate) use position::Span;
 pub use spec::*;
 pub(crate) use spec::{MAX_DROP_OLDEST, MAX_TOPIC};
 pub use startup::{PlannedService, StartPlan};
+#[cfg(feature = "lua")]
 pub(crate) use units::parse_duration;
 
 /// A value as it was read: texts, numbers, lists, mappings.

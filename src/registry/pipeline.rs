@@ -6,17 +6,17 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 use super::check::{self, Kinds};
-use super::files::{Budget, LoadRoot, load_file};
+use super::files::{self, Budget, LoadRoot, load_file};
 use super::kinds::KindStatus;
 use super::normalize::{self, RawEntries};
 use super::source::{Part, RawEntry};
 use super::{
-    Diagnostic, Diagnostics, Entry, LoadOptions, Loaded, Registry, RuntimeConfig, Severity, StartPlan, discover, lock,
-    order, settings,
+    Declaration, Diagnostic, Diagnostics, Entry, LoadOptions, Loaded, Registry, RuntimeConfig, Severity, StartPlan,
+    discover, lock, order, settings,
 };
 
 /// Loads an application; see [`super::load()`].
-pub(super) fn run(options: &LoadOptions) -> Loaded {
+pub(super) fn run(options: &LoadOptions, declared: &[Declaration]) -> Loaded {
     let mut problems = Diagnostics::default();
     let app = if options.app.as_os_str().is_empty() { Path::new(".") } else { options.app.as_path() };
     let options = &LoadOptions { app: app.to_path_buf(), ..options.clone() };
@@ -30,9 +30,33 @@ pub(super) fn run(options: &LoadOptions) -> Loaded {
     let config = settings::read(options, &mut problems);
     let roots = lock::load_roots(app, &config, &mut problems);
     let mut raws = read_all(&roots, options, &Arc::new(app_root.clone()), &mut problems);
+    add_declared(&mut raws, declared, &app_root, &mut problems);
     normalize::apply(&mut raws, options, &config, &mut problems);
     let registry = typed(raws, config, app_root, &mut problems);
     Loaded { registry, diagnostics: problems }
+}
+
+/// What is made in code, without an application around it; see [`super::load_with`].
+pub(super) fn of_code(declared: &[Declaration]) -> Loaded {
+    let mut problems = Diagnostics::default();
+    let root = std::path::absolute(".").unwrap_or_else(|_| Path::new(".").to_path_buf());
+    let (options, config) = (LoadOptions::default(), RuntimeConfig::default());
+    let mut raws = RawEntries::new();
+    add_declared(&mut raws, declared, &root, &mut problems);
+    normalize::apply(&mut raws, &options, &config, &mut problems);
+    let registry = typed(raws, config, root, &mut problems);
+    Loaded { registry, diagnostics: problems }
+}
+
+/// Entries that are made in code, which come after those of files.
+fn add_declared(raws: &mut RawEntries, declared: &[Declaration], root: &Path, problems: &mut Diagnostics) {
+    let folder = Arc::new(root.to_path_buf());
+    let root = LoadRoot { folder: Arc::clone(&folder), module: None };
+    for declaration in declared {
+        if let Some(raw) = files::declared(declaration, &root, &folder, problems) {
+            add(raws, raw, problems);
+        }
+    }
 }
 
 /// The raw entries of all files; of two with one ID the last counts.

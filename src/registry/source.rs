@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::document::Node;
 use super::position::{Position, SourceFile, Span};
-use super::{Diagnostic, EntryId, ModuleRef, Severity, Value};
+use super::{Diagnostic, EntryId, ModuleRef, Severity, Value, WasmCode};
 
 /// An entry as its file declares it: values, not yet typed.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct RawEntry {
     pub(crate) module: Option<Arc<ModuleRef>>,
     /// The folder of the application.
     pub(crate) app_root: Arc<PathBuf>,
+    /// The code of an entry that is made in code.
+    pub(crate) code: Option<WasmCode>,
 }
 
 /// Where an entry was written.

@@ -7,6 +7,45 @@
 //! (`task`, `state`) and puts it into a queue (`shared`, `queue`); a worker takes it out and runs one step (`worker`), or
 //! sleeps (`idle`, `park`); replacements come and go (`replace`). README.md argues why no wake-up is lost.
 //!
+//! It is of use without everything else of this crate, and is built with no feature at all:
+//!
+//! ```
+//! use std::sync::mpsc;
+//! use std::task::Context;
+//! use wippy::scheduler::{Scheduler, Step, Task};
+//!
+//! /// Adds up, one number a step, so that others run in between.
+//! struct Sum {
+//!     left: u64,
+//!     sum: u64,
+//!     done: mpsc::Sender<u64>,
+//! }
+//!
+//! impl Task for Sum {
+//!     fn step(&mut self, _: &mut Context<'_>) -> Step {
+//!         self.sum += self.left;
+//!         self.left -= 1;
+//!         if self.left > 0 {
+//!             return Step::Preempted;
+//!         }
+//!         let _ = self.done.send(self.sum);
+//!         Step::Done
+//!     }
+//! }
+//!
+//! let scheduler = Scheduler::builder("sums").workers(2).build()?;
+//! let (done, sums) = mpsc::channel();
+//! for left in 1..=100 {
+//!     scheduler.spawn(Sum { left, sum: 0, done: done.clone() })?;
+//! }
+//! assert_eq!(sums.iter().take(100).sum::<u64>(), 171_700);
+//! scheduler.shutdown()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A future is a task whose step polls it once, with the waker of the step's context; the task answers [`Step::Blocked`] while
+//! it waits. What waits for I/O or time takes a [`Reactor`](crate::reactor::Reactor) as its driver.
+//!
 //! Invariants:
 //! - Steps of one task never overlap, and a task that is woken after its step began is run again.
 //! - A worker never unwinds: a panic in a step ends that task; a panic of the scheduler itself aborts.

@@ -1,14 +1,15 @@
 //! The engines of a runtime: how code is compiled, and the epoch that ends slices.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use wasmtime::{Cache, CacheConfig, Config, Engine};
+use wasmtime::{Config, Engine};
 
 use super::allocator::Allocator;
+use super::cache::Cache;
 use crate::limits::Limits;
-use crate::reactor::assert_may_block;
 use crate::registry::Preempt;
 
 /// The stacks there are, in bytes, smallest first. The engine fixes a guest's stack when code is compiled, so `max_stack`
@@ -36,7 +37,8 @@ const BACKTRACE_FRAMES: std::num::NonZeroUsize = std::num::NonZeroUsize::new(32)
 
 /// How engines are made.
 ///
-/// Defaults: compiled code is cached on disk, in wasmtime's own folder; memories and stacks are allocated on demand.
+/// Defaults: compiled code is cached on disk, where the feature `cache` is built in, in wasmtime's own folder; memories and
+/// stacks are allocated on demand.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineOptions {
@@ -46,11 +48,31 @@ pub struct EngineOptions {
     pub cache_directory: Option<PathBuf>,
     /// Where the memories, tables and stacks of processes come from.
     pub allocator: Allocator,
+    /// What changes the configuration before the runtime does.
+    pub configure: Option<Configure>,
+}
+
+/// What an embedder changes of the configuration of each engine; see
+/// [`RuntimeBuilder::configure`](crate::RuntimeBuilder::configure).
+#[derive(Clone)]
+pub struct Configure(Arc<dyn Fn(&mut Config) + Send + Sync>);
+
+impl Configure {
+    /// Calls this with the configuration of each engine.
+    pub fn new(configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(configure))
+    }
+}
+
+impl fmt::Debug for Configure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Configure(..)")
+    }
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache: true, cache_directory: None, allocator: Allocator::OnDemand }
+        Self { cache: cfg!(feature = "cache"), cache_directory: None, allocator: Allocator::OnDemand, configure: None }
     }
 }
 
@@ -160,6 +182,7 @@ pub struct Engines(Arc<Made>);
 struct Made {
     cache: Option<Cache>,
     allocator: Allocator,
+    configure: Option<Configure>,
     by_class: RwLock<Vec<(EngineClass, Engine)>>,
 }
 
@@ -172,12 +195,17 @@ impl Engines {
     pub fn new(options: &EngineOptions) -> Result<(Self, Option<wasmtime::Error>), EngineError> {
         let (mut cache, mut uncached) = (None, None);
         if options.cache {
-            match open_cache(options.cache_directory.clone()) {
+            match Cache::open(options.cache_directory.clone()) {
                 Ok(opened) => cache = Some(opened),
                 Err(error) => uncached = Some(error),
             }
         }
-        let engines = Self(Arc::new(Made { cache, allocator: options.allocator, by_class: RwLock::default() }));
+        let engines = Self(Arc::new(Made {
+            cache,
+            allocator: options.allocator,
+            configure: options.configure.clone(),
+            by_class: RwLock::default(),
+        }));
         // The most common one: a machine that lacks something is told before anything is loaded.
         engines.get(EngineClass::of(0, &Limits::default(), Preempt::Epoch))?;
         Ok((engines, uncached))
@@ -220,7 +248,7 @@ impl Engines {
     /// Where compiled code is kept; `None` when it is not.
     #[must_use]
     pub fn cache_directory(&self) -> Option<&Path> {
-        self.0.cache.as_ref().map(|cache| cache.directory().as_path())
+        self.0.cache.as_ref().map(Cache::directory)
     }
 
     /// What the ticker calls at every tick: the epochs move on, and every guest that computes asks whether it may go on. It
@@ -238,6 +266,9 @@ impl Engines {
 impl Made {
     fn config(&self, class: EngineClass) -> Config {
         let mut config = Config::new();
+        if let Some(Configure(configure)) = &self.configure {
+            configure(&mut config);
+        }
         config
             .epoch_interruption(class.epochs)
             // Doubles the cost of a component call and serves WASI 0.3 only.
@@ -252,24 +283,12 @@ impl Made {
             .cranelift_nan_canonicalization(class.fuel)
             // Set on purpose: the default follows RUST_BACKTRACE and doubles the cost of dropping a fiber.
             .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES))
-            .allocation_strategy(self.allocator.strategy())
-            .cache(self.cache.clone());
+            .allocation_strategy(self.allocator.strategy());
+        if let Some(cache) = &self.cache {
+            cache.serve(&mut config);
+        }
         config
     }
-}
-
-/// Opens the cache from a thread called `wippy-cache`: the engine's cache thread inherits that name, and so is one that
-/// the documentation knows.
-fn open_cache(directory: Option<PathBuf>) -> wasmtime::Result<Cache> {
-    assert_may_block();
-    let opener = std::thread::Builder::new().name("wippy-cache".into()).spawn(move || {
-        let mut config = CacheConfig::new();
-        if let Some(directory) = directory {
-            config.with_directory(directory);
-        }
-        Cache::new(config)
-    })?;
-    opener.join().unwrap_or_else(|_| Err(wasmtime::Error::msg("the cache could not be opened")))
 }
 
 #[cfg(test)]

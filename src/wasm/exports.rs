@@ -4,6 +4,9 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex};
 use wasmtime::{Engine, ExternType, FuncType, Module};
 
+use indexmap::IndexMap;
+
+use super::module::Code;
 use super::value::Signature;
 use crate::suggest;
 
@@ -126,6 +129,38 @@ pub(super) fn component_method(component: &Component, method: &str) -> Result<Co
             exports.iter().map(|export| (export.full_name(), Signature::of_component(&export.func))).collect(),
         )),
     }
+}
+
+/// The functions that a binary imports, by interface or module; those without one are `$root`'s.
+pub(super) fn imported(code: &Code) -> IndexMap<String, Vec<String>> {
+    let mut found: IndexMap<String, Vec<String>> = IndexMap::new();
+    let mut add = |interface: &str, name: &str| found.entry(interface.to_owned()).or_default().push(name.to_owned());
+    match code {
+        Code::Component(component) => {
+            let ty = component.component_type();
+            for (import, item) in ty.imports(component.engine()) {
+                match item.ty {
+                    ComponentItem::ComponentFunc(_) => add("$root", import),
+                    ComponentItem::ComponentInstance(instance) => {
+                        for (name, item) in instance.exports(component.engine()) {
+                            if let ComponentItem::ComponentFunc(_) = item.ty {
+                                add(import, name);
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Code::Core(module) => {
+            for import in module.imports() {
+                if let ExternType::Func(_) = import.ty() {
+                    add(import.module(), import.name());
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Finds a method of a core module.

@@ -20,11 +20,11 @@ use super::allocator::Allocator;
 use super::engine::{EngineClass, Engines};
 use super::exports::{self, MethodError, START};
 use super::footprint::Needs;
-use super::host;
+use super::host::{self, HostFunctions, Listed, Provided};
 use super::module::{Code, CompileError, chain};
 use super::program::{self, Program, Startable, Surroundings, Target, runs_before};
 use super::state::State;
-use super::value::{ComponentPlan, CorePlan};
+use super::value::{ComponentPlan, CorePlan, Signature};
 use crate::env::Environment;
 use crate::function::{Function, WeakFunctions};
 use crate::limits::Limits;
@@ -33,7 +33,7 @@ use crate::registry::{
     Diagnostic, Diagnostics, Entry, EntryId, Hash, LimitsSpec, Preempt, ProcessHost, Registry, Severity, Spec,
 };
 use crate::volume::Volumes;
-use crate::wasi::{self, NetworkPolicy, Profile, ProfileSet, ProgramStreams, RULE_FORMS, Resolver, Rule};
+use crate::wasi::{self, NetworkPolicy, Profile, ProgramStreams, RULE_FORMS, Resolver, Rule};
 
 /// Is told how loading goes on. Called from several threads.
 pub trait Progress: Send + Sync {
@@ -56,6 +56,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) functions: &'a WeakFunctions,
     /// That of the engines.
     pub(crate) allocator: Allocator,
+    /// What the embedder provides.
+    pub(crate) hosts: &'a HostFunctions,
 }
 
 /// Where relative paths of a guest start when its entry does not say.
@@ -64,6 +66,9 @@ const DEFAULT_FOLDER: &str = "/";
 /// Programs by entry.
 pub(crate) type Programs = HashMap<EntryId, Arc<dyn process::Program>>;
 
+/// Types of the methods of entries. A command has none: it takes words and ends with a code.
+pub(crate) type Signatures = HashMap<EntryId, Arc<Signature>>;
+
 /// What was made of the wasm entries.
 #[derive(Default)]
 pub(crate) struct Loaded {
@@ -71,6 +76,8 @@ pub(crate) struct Loaded {
     pub(crate) programs: Programs,
     /// What is called.
     pub(crate) functions: Vec<Function>,
+    /// The types of what is called.
+    pub(crate) signatures: Signatures,
     pub(crate) diagnostics: Diagnostics,
 }
 
@@ -100,7 +107,7 @@ fn run(
     let binaries = read_all(entries, sources);
     let classes = Classes::of(sources.registry);
     let codes = compile_all(entries, &binaries, &classes, engines, progress);
-    let linkers = Linkers::default();
+    let linkers = Linkers { hosts: sources.hosts.clone(), ..Linkers::default() };
     let shared = Arc::new(program::Shared {
         streams: Arc::clone(sources.streams),
         #[cfg(feature = "http")]
@@ -114,7 +121,8 @@ fn run(
     let mut loaded = Loaded::default();
     for ((entry, spec), (program, problems)) in entries.iter().zip(linked) {
         loaded.diagnostics.extend(problems);
-        let Some(program) = program else { continue };
+        let Some((program, signature)) = program else { continue };
+        loaded.signatures.extend(signature.map(|signature| (entry.id().clone(), signature)));
         match spec.function {
             None => drop(loaded.programs.insert(entry.id().clone(), program)),
             Some(FunctionSpec { pool, isolation }) => {
@@ -246,28 +254,29 @@ fn compile_all(
 /// Resolved linkers: one a binary, engine and imports set.
 #[derive(Default)]
 struct Linkers {
+    hosts: HostFunctions,
     components: Shared<component::InstancePre<State>>,
     cores: Shared<wasmtime::InstancePre<State>>,
 }
 
 /// Results by binary, engine and imports set. Two entries that come at once may both resolve; the first result is kept.
-type Shared<T> = parking_lot::Mutex<HashMap<((Hash, EngineClass), ProfileSet), T>>;
+type Shared<T> = parking_lot::Mutex<HashMap<((Hash, EngineClass), Listed), T>>;
 
 impl Linkers {
     fn component(
         &self,
         code: (Hash, EngineClass),
         component: &Component,
-        profiles: ProfileSet,
+        listed: &Listed,
     ) -> wasmtime::Result<component::InstancePre<State>> {
-        let key = (code, profiles);
+        let key = (code, listed.clone());
         if let Some(pre) = self.components.lock().get(&key) {
             return Ok(pre.clone());
         }
         let mut linker = component::Linker::new(component.engine());
-        wasi::add_to_linker(&mut linker, profiles)?;
-        let linked = host::add_to_linker(&mut linker, profiles)?;
-        wasi::stub_missing(&mut linker, component, profiles, &linked)?;
+        wasi::add_to_linker(&mut linker, listed.profiles)?;
+        let linked = host::add_to_linker(&mut linker, component, &self.hosts, listed)?;
+        wasi::stub_missing(&mut linker, component, listed.profiles, &linked)?;
         let pre = linker.instantiate_pre(component)?;
         Ok(self.components.lock().entry(key).or_insert(pre).clone())
     }
@@ -276,20 +285,23 @@ impl Linkers {
         &self,
         code: (Hash, EngineClass),
         module: &Module,
-        profiles: ProfileSet,
+        listed: &Listed,
     ) -> wasmtime::Result<wasmtime::InstancePre<State>> {
-        let key = (code, profiles);
+        let key = (code, listed.clone());
         if let Some(pre) = self.cores.lock().get(&key) {
             return Ok(pre.clone());
         }
         let mut linker = wasmtime::Linker::new(module.engine());
         wasi::add_preview1(&mut linker)?;
-        host::add_to_core_linker(&mut linker, profiles)?;
+        host::add_to_core_linker(&mut linker, module, &self.hosts, listed)?;
         wasi::stub_missing_core(&mut linker, module)?;
         let pre = linker.instantiate_pre(module)?;
         Ok(self.cores.lock().entry(key).or_insert(pre).clone())
     }
 }
+
+/// A program, and the types of its method.
+type Linked = (Arc<dyn process::Program>, Option<Arc<Signature>>);
 
 /// One entry: its imports, its binary, its method.
 fn link(
@@ -300,9 +312,9 @@ fn link(
     linkers: &Linkers,
     sources: &Sources<'_>,
     shared: &Arc<program::Shared>,
-) -> (Option<Arc<dyn process::Program>>, Vec<Diagnostic>) {
+) -> (Option<Linked>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
-    let profiles = read_imports(entry, spec, &mut problems);
+    let listed = read_imports(entry, spec, sources.hosts, &mut problems);
     let network = Arc::new(read_network(entry, spec, &mut problems));
     let (targets, size) = match binary {
         Binary::NoVolume => (Vec::new(), 0),
@@ -312,7 +324,7 @@ fn link(
         }
         Binary::Verified { hash, bytes } => {
             let classes = classes.needed(bytes.len(), spec);
-            let target = |class| target(entry, spec, (*hash, class), codes, profiles, linkers);
+            let target = |class| target(entry, spec, (*hash, class), codes, &listed, linkers);
             if classes.first().is_some_and(|class| matches!(codes[&(*hash, *class)], Ok(Code::Core(_)))) {
                 refuse_component_profiles(entry, spec, &mut problems);
             }
@@ -336,6 +348,12 @@ fn link(
     let mounts = read_mounts(entry, spec, sources, &mut problems);
     let is_sound = !targets.is_empty() && problems.is_empty();
     warn_of_preempt_none(entry, spec, classes, &mut problems);
+    if let Binary::Verified { hash, bytes } = binary
+        && let Some(class) = classes.needed(bytes.len(), spec).first()
+        && let Ok(code) = &codes[&(*hash, *class)]
+    {
+        warn_of_imports(entry, spec, code, sources.hosts, &listed, &mut problems);
+    }
     let program = is_sound.then(|| {
         let surroundings = Surroundings {
             mounts,
@@ -355,28 +373,75 @@ fn link(
             binary: size,
             limits: spec.limits.clone(),
             preempt: spec.preempt,
-            profiles,
+            profiles: listed.profiles,
             peers: Arc::new(spec.peers.clone()),
             values: spec.values,
             surroundings,
         };
-        Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>
+        let signature = program.signature().cloned().map(Arc::new);
+        (Arc::new(Startable(Arc::new(program))) as Arc<dyn process::Program>, signature)
     });
     (program, problems)
 }
 
-fn read_imports(entry: &Entry, spec: &GuestSpec<'_>, problems: &mut Vec<Diagnostic>) -> ProfileSet {
-    let mut profiles = ProfileSet::EMPTY;
+fn read_imports(entry: &Entry, spec: &GuestSpec<'_>, hosts: &HostFunctions, problems: &mut Vec<Diagnostic>) -> Listed {
+    let mut listed = Listed::default();
     for (at, import) in spec.imports.iter().enumerate() {
         match Profile::parse(import) {
-            Ok(profile) => profiles.insert(profile),
+            Ok(profile) => listed.profiles.insert(profile),
+            Err(_) if hosts.list(import, &mut listed.hosts) => {}
             Err(error) => {
                 let place = ["imports", &at.to_string()];
-                problems.push(entry.problem(Severity::Error, "unknown-import", &place, error.to_string()));
+                let message = match hosts.near(import) {
+                    Some(meant) => format!("unknown import `{import}`, did you mean `{meant}`?"),
+                    None => error.to_string(),
+                };
+                problems.push(entry.problem(Severity::Error, "unknown-import", &place, message));
             }
         }
     }
-    profiles
+    listed
+}
+
+/// What a guest imports that nothing provides, or an embedder does for entries that list it: a call of it ends the process.
+/// Interfaces of WASI are not told: most guests import more of them than they use.
+fn warn_of_imports(
+    entry: &Entry,
+    spec: &GuestSpec<'_>,
+    code: &Code,
+    hosts: &HostFunctions,
+    listed: &Listed,
+    problems: &mut Vec<Diagnostic>,
+) {
+    for (interface, functions) in exports::imported(code) {
+        if wasi::profile_of_interface(&interface).is_some() {
+            continue;
+        }
+        let (mut unlisted, mut missing) = (None, Vec::new());
+        for function in functions {
+            match hosts.provides(&interface, &function, &listed.hosts) {
+                Provided::Yes => {}
+                Provided::Unlisted(name) => unlisted = Some(name),
+                Provided::No => missing.push(format!("`{function}`")),
+            }
+        }
+        let name = spec.code.name();
+        let mut warn = |code, message, help: String| {
+            problems.push(entry.problem(Severity::Warning, code, &["imports"], message).help(help));
+        };
+        if let Some(listed) = unlisted {
+            let message =
+                format!("`{name}` imports `{interface}`, which the entry does not list: a call ends the process");
+            warn("unlisted-import", message, format!("add `{listed}` under `imports`"));
+        }
+        if !missing.is_empty() {
+            let missing = missing.join(", ");
+            let message =
+                format!("`{name}` imports {missing} of `{interface}`, which nothing provides: a call ends the process");
+            let help = "build it without this import, or embed the runtime and provide it: `RuntimeBuilder::host_func`";
+            warn("unprovided-import", message, help.to_owned());
+        }
+    }
 }
 
 /// The rules of `wasi.network`; those that can't be read are told and left out, and the entry with them.
@@ -450,7 +515,7 @@ fn target(
     spec: &GuestSpec<'_>,
     code: (Hash, EngineClass),
     codes: &Codes,
-    profiles: ProfileSet,
+    listed: &Listed,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
     match &codes[&code] {
@@ -460,8 +525,8 @@ fn target(
             spec.code.field(),
             format!("`{}`: {error}", spec.code.name()),
         ))),
-        Ok(Code::Component(component)) => component_target(entry, spec, code, component, profiles, linkers),
-        Ok(Code::Core(module)) => core_target(entry, spec, code, module, profiles, linkers),
+        Ok(Code::Component(component)) => component_target(entry, spec, code, component, listed, linkers),
+        Ok(Code::Core(module)) => core_target(entry, spec, code, module, listed, linkers),
     }
 }
 
@@ -470,13 +535,13 @@ fn component_target(
     spec: &GuestSpec<'_>,
     code: (Hash, EngineClass),
     component: &Component,
-    profiles: ProfileSet,
+    listed: &Listed,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
     let method = exports::component_method(component, spec.method).map_err(|error| wrong_method(entry, &error))?;
     let plan = ComponentPlan::new(spec.method, &method.func)
         .map_err(|error| Box::new(problem(entry, "uncallable-method", "method", error.to_string())))?;
-    let pre = linkers.component(code, component, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
+    let pre = linkers.component(code, component, listed).map_err(|error| unlinkable(entry, spec, &error))?;
     Ok(if method.command {
         Target::ComponentCommand { pre, index: method.index }
     } else {
@@ -489,11 +554,11 @@ fn core_target(
     spec: &GuestSpec<'_>,
     code: (Hash, EngineClass),
     module: &Module,
-    profiles: ProfileSet,
+    listed: &Listed,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
     exports::core_method(module, spec.method).map_err(|error| wrong_method(entry, &error))?;
-    let pre = linkers.core(code, module, profiles).map_err(|error| unlinkable(entry, spec, &error))?;
+    let pre = linkers.core(code, module, listed).map_err(|error| unlinkable(entry, spec, &error))?;
     if spec.method == START {
         return Ok(Target::CoreCommand { pre });
     }

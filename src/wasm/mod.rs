@@ -14,6 +14,7 @@
 //! - Everything a guest can reach was listed by its entry; what it merely imports is a stub that names itself.
 
 mod allocator;
+mod cache;
 mod engine;
 mod exports;
 mod failure;
@@ -31,7 +32,9 @@ pub mod value;
 mod warm;
 
 pub use allocator::{Allocator, AllocatorError};
-pub use engine::{EngineClass, EngineError, EngineOptions, Engines};
+pub use engine::{Configure, EngineClass, EngineError, EngineOptions, Engines};
 pub(crate) use footprint::usual;
+pub(crate) use host::HostFunctions;
+pub use host::{HostContext, HostError, HostFunctionError};
 pub use load::Progress;
-pub(crate) use load::{Loaded, Programs, Sources, load};
+pub(crate) use load::{Loaded, Programs, Signatures, Sources, load};

@@ -16,7 +16,7 @@ use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
 use super::state::State;
-use super::value::{ComponentPlan, CorePlan, named_form, wippy_form};
+use super::value::{ComponentPlan, CorePlan, Signature, named_form, wippy_form};
 use super::warm::{Linked, LogName, Warm};
 use crate::env::{EnvError, Environment};
 use crate::function::WeakFunctions;
@@ -349,6 +349,15 @@ impl Program {
     /// What is the same whatever the engine: signatures and plans.
     fn any_target(&self) -> &Target {
         &self.targets[0].1
+    }
+
+    /// The types of its method; a command has none.
+    pub(super) fn signature(&self) -> Option<&Signature> {
+        match self.any_target() {
+            Target::ComponentCommand { .. } | Target::CoreCommand { .. } => None,
+            Target::Component { plan, .. } => Some(plan.signature()),
+            Target::Core { plan, .. } => Some(plan.signature()),
+        }
     }
 
     fn target(&self, limits: &Limits) -> Option<&Arc<Target>> {

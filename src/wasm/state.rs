@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::host::Own;
+use super::host::{HostContext, Own};
 use super::memory::Memory;
 use crate::limits::Usage;
 use crate::reactor::Clock;
@@ -24,6 +24,11 @@ impl State {
     pub(super) fn new(wasi: WasiState, memory: Memory, clock: Clock, own: Own) -> Self {
         let usage = Arc::clone(memory.usage());
         Self { wasi, memory, usage, clock, own }
+    }
+
+    /// The process as functions of an embedder know it.
+    pub(super) fn host_context(&mut self) -> HostContext {
+        self.own.host_context(&self.usage)
     }
 }
 

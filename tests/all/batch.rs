@@ -1,4 +1,5 @@
 //! One entry over many inputs, as a library and as a command.
 
+#[cfg(feature = "cli")]
 mod command;
 mod map;

@@ -7,7 +7,9 @@ use wippy::process::{Exit, Payload, Start, State};
 use wippy::reactor::Clock;
 use wippy::security::Actor;
 
-use super::support::{House, assert_said, fixture, guest_app, run_in};
+use super::support::{House, guest_app};
+#[cfg(feature = "cli")]
+use super::support::{assert_said, fixture, run_in};
 use super::yielding::stage::{PATIENCE, until};
 
 /// Waits as many milliseconds as it is told to, and answers with them.
@@ -117,6 +119,7 @@ fn a_buffer_bounds_the_calls_that_wait() {
     assert_eq!(value(patient), 2.into());
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn a_module_in_text_form_is_a_function() {
     const ADD: &str = r#"(module (func (export "add") (param i32 i32) (result i32)
@@ -253,6 +256,7 @@ fn policies_decide_who_calls_what() {
     assert_eq!(house.run("ask", &["app:other", "Ann"]), answer("ok", "Hello, Ann!"), "nobody in particular may");
 }
 
+#[cfg(feature = "cli")]
 #[test]
 fn a_command_calls_functions() {
     let app = fixture("apps/functions");

@@ -489,10 +489,13 @@ fn an_import_that_nobody_serves_ends_only_who_calls_it() {
         "- { name: safe, kind: process.wasm, guest: unlisted, method: safe }
          - { name: unsafe, kind: process.wasm, guest: unlisted, method: unsafe-call }",
     );
-    assert_said(&run_in(app.path(), ["run", "-x", "app:safe"]), 0, "safe\n", "");
+    assert_said(&run_in(app.path(), ["-s", "run", "-x", "app:safe"]), 0, "safe\n", "");
     let error = "error: the guest of `app:unsafe` called `run` of `acme:database/query@0.1.0`, which nothing here serves: \
                  build the guest without this import\n";
-    assert_said(&run_in(app.path(), ["run", "-x", "app:unsafe"]), 1, "", error);
+    assert_said(&run_in(app.path(), ["-s", "run", "-x", "app:unsafe"]), 1, "", error);
+    let told = "warning[unprovided-import]: `app:safe`: `/unlisted.wasm` imports `run` of `acme:database/query@0.1.0`, which \
+                nothing provides: a call ends the process\n";
+    assert!(run_in(app.path(), ["check"]).stderr.contains(told), "the check tells it");
 }
 
 #[test]

@@ -1,27 +1,33 @@
 //! The integration tests: one binary, so that wasmtime is linked once. A test belongs to the module whose promise it
-//! checks.
+//! checks. Those that run the program need the feature `cli`; the others are the library's, and run without any feature.
 
 /// As many processes as there can be.
 mod batch;
+#[cfg(feature = "cli")]
 mod ceiling;
 /// Processes of a running program, seen and ended by another.
+#[cfg(feature = "cli")]
 mod control;
 /// Every function of every interface, and the test in which a guest calls it.
 mod coverage;
 /// Programs of an embedder.
 mod embed;
 /// Ends in every state, and what a guest may do to the stack below it.
+#[cfg(feature = "cli")]
 mod ends;
 /// Every configuration field and the effect it has.
+#[cfg(feature = "cli")]
 mod fields;
 /// Files of the mounts, what waits for them, and what is refused.
+#[cfg(feature = "cli")]
 mod files;
 /// Functions: their pools, their calls, and who waits for whom.
 mod functions;
 /// Every guest of the fixtures, each function of it.
+#[cfg(feature = "cli")]
 mod guests;
 /// Requests of guests.
-#[cfg(feature = "http")]
+#[cfg(all(feature = "cli", feature = "http"))]
 mod http;
 /// Each request for an end, wherever the process is.
 mod kill;
@@ -32,22 +38,26 @@ mod limits;
 /// Random lives, many of them.
 mod lives;
 /// Scripts as processes.
-#[cfg(feature = "lua")]
+#[cfg(all(feature = "cli", feature = "lua"))]
 mod lua;
 /// The modules of scripts, each called from a script.
-#[cfg(feature = "lua")]
+#[cfg(all(feature = "cli", feature = "lua"))]
 mod lua_modules;
 /// The YAML of the mission as one application.
 mod mission;
 /// Code without checks.
+#[cfg(feature = "cli")]
 mod preempt;
 /// The world around a guest and its streams.
+#[cfg(feature = "cli")]
 mod probe;
 /// Who runs when: slices, sleepers, limits of time.
 mod scheduling;
 /// What policies let guests do.
+#[cfg(feature = "cli")]
 mod security;
 /// Guests among processes.
+#[cfg(feature = "cli")]
 mod society;
 /// TCP, UDP, names and rules of the network.
 mod sockets;
@@ -57,11 +67,14 @@ mod threads;
 mod yielding;
 
 /// Services: their starts, restarts and ends.
+#[cfg(feature = "cli")]
 mod services;
 
 /// The program's commands, streams and exit codes.
+#[cfg(feature = "cli")]
 mod cli;
 /// Broken and odd applications, with the whole of what is said of them.
+#[cfg(feature = "cli")]
 mod goldens;
 
 /// What the tests of the program share.

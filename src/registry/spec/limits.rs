@@ -76,6 +76,33 @@ impl LimitsSpec {
 }
 
 impl LimitsSpec {
+    /// These limits, and where they are silent the others.
+    ///
+    /// ```
+    /// use wippy::registry::LimitsSpec;
+    ///
+    /// let memory = |bytes| LimitsSpec { max_memory: Some(bytes), ..LimitsSpec::default() };
+    /// assert_eq!(memory(1).or(&memory(2)), memory(1));
+    /// assert_eq!(LimitsSpec::default().or(&memory(2)), memory(2));
+    /// ```
+    #[must_use]
+    pub fn or(&self, others: &Self) -> Self {
+        Self {
+            max_execution: self.max_execution.or(others.max_execution),
+            max_cpu: self.max_cpu.or(others.max_cpu),
+            max_step: self.max_step.or(others.max_step),
+            max_fuel: self.max_fuel.or(others.max_fuel),
+            max_memory: self.max_memory.or(others.max_memory),
+            max_stack: self.max_stack.or(others.max_stack),
+            max_instances: self.max_instances.or(others.max_instances),
+            max_tables: self.max_tables.or(others.max_tables),
+            max_handles: self.max_handles.or(others.max_handles),
+            max_output: self.max_output.or(others.max_output),
+            max_open_sockets: self.max_open_sockets.or(others.max_open_sockets),
+            max_open_files: self.max_open_files.or(others.max_open_files),
+        }
+    }
+
     /// The limits of a process: field by field the first of `layers` that is not silent, else what [`Limits::default`]
     /// says, and never beyond `ceilings`.
     ///

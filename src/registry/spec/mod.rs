@@ -24,7 +24,7 @@ pub use peers::{PeerRules, Reach};
 pub use pool::{Isolation, Pool, PoolType};
 pub use security::{Condition, ConditionOperator, Effect, FieldPath, Operand, PolicySpec, PolicyTest};
 pub use service::ProcessService;
-pub use wasm::{Mount, NetworkRules, Transport, Values, WasiEnv, WasiSpec, WasmSpec, WatSpec};
+pub use wasm::{Mount, NetworkRules, Transport, Values, WasiEnv, WasiSpec, WasmCode, WasmFile, WasmSpec, WatSpec};
 
 pub(crate) use host::{MAX_DROP_OLDEST, MAX_TOPIC};
 pub(crate) use modules::is_module_name;

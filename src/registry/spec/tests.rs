@@ -225,9 +225,10 @@ fn a_lifecycle_refuses_what_is_wrong() {
 #[test]
 fn a_wasm_process_has_defaults() {
     let spec = wasm(&[]);
-    assert_eq!(spec.fs.to_string(), "app:bin", "relative to the entry's namespace");
-    assert_eq!((spec.path.as_str(), spec.method.as_str()), ("/a.wasm", "run"));
-    assert!(HASH.ends_with(&spec.hash.to_string()));
+    let WasmCode::File(file) = &spec.code else { panic!("{:?}", spec.code) };
+    assert_eq!(file.fs.to_string(), "app:bin", "relative to the entry's namespace");
+    assert_eq!((file.path.as_str(), spec.method.as_str()), ("/a.wasm", "run"));
+    assert!(HASH.ends_with(&file.hash.to_string()));
     assert_eq!(spec.transport, Transport::Payload);
     assert_eq!((spec.wit, spec.pool), (None, None));
     assert!(spec.imports.is_empty());

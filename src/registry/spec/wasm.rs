@@ -1,6 +1,8 @@
 //! `process.wasm`, `function.wasm`, `function.wat`.
 
 use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
 
 use super::super::fields::Fields;
 use super::super::hash::{Hash, ParseHashError};
@@ -12,12 +14,8 @@ use super::pool::{Isolation, Pool};
 /// A WebAssembly binary and how it runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WasmSpec {
-    /// The file system that has the binary.
-    pub fs: EntryId,
-    /// The binary's path in it, as written; a leading `/` is its root.
-    pub path: String,
-    /// What the binary's SHA-256 must be.
-    pub hash: Hash,
+    /// Where its code is.
+    pub code: WasmCode,
     /// The export that runs.
     pub method: String,
     /// How arguments travel.
@@ -40,6 +38,39 @@ pub struct WasmSpec {
     pub peers: PeerRules,
     /// The form in which scripts see what it returns.
     pub values: Values,
+}
+
+/// Where the code of an entry is. In files it is always a [`WasmCode::File`]; the rest is for entries that are made in code.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub enum WasmCode {
+    /// A file.
+    File(WasmFile),
+    /// These bytes.
+    Binary(Arc<[u8]>),
+    /// The text of a component or a core module.
+    Text(String),
+}
+
+/// A binary in a file system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WasmFile {
+    /// The file system that has the binary.
+    pub fs: EntryId,
+    /// The binary's path in it, as written; a leading `/` is its root.
+    pub path: String,
+    /// What the binary's SHA-256 must be.
+    pub hash: Hash,
+}
+
+impl fmt::Debug for WasmCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(file) => file.fmt(f),
+            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
+            Self::Text(text) => write!(f, "Text({} bytes)", text.len()),
+        }
+    }
 }
 
 /// `function.wat`: WebAssembly in text form; always a core module.
@@ -144,15 +175,11 @@ pub struct NetworkRules {
 
 impl WasmSpec {
     pub(super) fn decode(f: &mut Fields<'_, '_>) -> Option<Self> {
-        let fs = f.required_id("fs", "fs is required");
-        let path = f.required_text("path", "path is required");
-        let hash = hash(f);
+        let code = WasmCode::decode(f);
         let method = f.required_text("method", "method is required");
         let common = Common::decode(f);
         Some(Self {
-            fs: fs?,
-            path: path?,
-            hash: hash?,
+            code: code?,
             method: method?,
             transport: common.transport,
             wit: common.wit,
@@ -165,6 +192,18 @@ impl WasmSpec {
             peers: common.peers,
             values: common.values,
         })
+    }
+}
+
+impl WasmCode {
+    fn decode(f: &mut Fields<'_, '_>) -> Option<Self> {
+        if let Some(code) = &f.raw().code {
+            return Some(code.clone());
+        }
+        let fs = f.required_id("fs", "fs is required");
+        let path = f.required_text("path", "path is required");
+        let hash = hash(f);
+        Some(Self::File(WasmFile { fs: fs?, path: path?, hash: hash? }))
     }
 }
 

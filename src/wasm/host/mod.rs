@@ -1,20 +1,39 @@
-//! Host interfaces of Wippy itself, beside WASI: what a component may ask of the runtime that runs it.
+//! Host interfaces beside WASI: what a guest may ask of the runtime that runs it, and of who embeds that.
 //!
 //! Linked per entry, like every interface: only when the entry lists its profile. Names and types follow Wippy's own
 //! declarations (wippy-spec 3.3); those that Wippy does not have are defined beside them, in `wit`.
 
+mod embedder;
 mod funcs;
 mod process;
 
-use wasmtime::component::Linker;
+use wasmtime::Module;
+use wasmtime::component::{Component, Linker};
 
 use super::state::State;
 use crate::wasi::{Profile, ProfileSet};
 
+pub(crate) use embedder::HostFunctions;
+pub use embedder::{HostContext, HostError, HostFunctionError};
+pub(super) use embedder::{ListedHosts, Provided};
 pub(super) use process::Own;
 
+/// What an entry lists under `imports`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Listed {
+    pub(super) profiles: ProfileSet,
+    /// Interfaces of the embedder.
+    pub(super) hosts: ListedHosts,
+}
+
 /// Links what `listed` enables. Returns the interfaces, with their versions, for the stubs to complete and not to hide.
-pub(super) fn add_to_linker(linker: &mut Linker<State>, listed: ProfileSet) -> wasmtime::Result<Vec<&'static str>> {
+pub(super) fn add_to_linker(
+    linker: &mut Linker<State>,
+    component: &Component,
+    functions: &HostFunctions,
+    Listed { profiles: listed, hosts }: &Listed,
+) -> wasmtime::Result<Vec<&'static str>> {
+    embedder::add_to_linker(linker, component, functions, hosts)?;
     let mut linked = Vec::new();
     if listed.contains(Profile::Funcs) {
         funcs::add_to_linker(linker)?;
@@ -28,7 +47,13 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>, listed: ProfileSet) -> w
 }
 
 /// [`add_to_linker`] for core modules.
-pub(super) fn add_to_core_linker(linker: &mut wasmtime::Linker<State>, listed: ProfileSet) -> wasmtime::Result<()> {
+pub(super) fn add_to_core_linker(
+    linker: &mut wasmtime::Linker<State>,
+    module: &Module,
+    functions: &HostFunctions,
+    Listed { profiles: listed, hosts }: &Listed,
+) -> wasmtime::Result<()> {
+    embedder::add_to_core_linker(linker, module, functions, hosts)?;
     if listed.contains(Profile::Process) {
         process::add_to_core_linker(linker)?;
     }

@@ -51,7 +51,9 @@ pub(super) fn read_all(guests: &[(&Entry, GuestSpec<'_>)], sources: &Sources<'_>
     guests
         .par_iter()
         .map(|(entry, spec)| match spec.code {
-            CodeSpec::Text(text) => of_text(entry, text),
+            CodeSpec::ModuleText(text) => of_text(entry, text, true),
+            CodeSpec::Text(text) => of_text(entry, text, false),
+            CodeSpec::Binary(bytes) => Binary::Verified { hash: hash_of(bytes), bytes: Arc::clone(bytes) },
             CodeSpec::File { fs, path, hash } => of_file(entry, (fs, path, hash), &files[places[&(fs, path)]], sources),
         })
         .collect()
@@ -78,11 +80,11 @@ fn of_file(entry: &Entry, (fs, path, wanted): (&EntryId, &str, &Hash), found: &F
     }
 }
 
-/// The binary of a module in text form; there is no hash to hold it against.
-fn of_text(entry: &Entry, text: &str) -> Binary {
+/// The binary of a text; there is no hash to hold it against.
+fn of_text(entry: &Entry, text: &str, must_be_module: bool) -> Binary {
     match wat::parse_str(text) {
         // The layer of its preamble is that of a component.
-        Ok(bytes) if bytes.get(6) == Some(&1) => Binary::Refused(
+        Ok(bytes) if must_be_module && bytes.get(6) == Some(&1) => Binary::Refused(
             problem(entry, "invalid-binary", "source", "the text is a component".to_owned())
                 .expected("a core module: `(module ...)`")
                 .help("compile it, and name the binary in a `function.wasm`"),
@@ -92,6 +94,7 @@ fn of_text(entry: &Entry, text: &str) -> Binary {
             let told = error.to_string();
             let message = format!("the text is no WebAssembly: {}", told.lines().next().unwrap_or(&told));
             Binary::Refused(match place_of(&told) {
+                // In code it is at the place where the entry is made.
                 Some(part) => {
                     entry.problem_in_text(Severity::Error, "invalid-binary", &["source"], text, part, message)
                 }

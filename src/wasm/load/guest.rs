@@ -1,7 +1,10 @@
 //! What an entry says of its guest, whatever its kind.
 
+use std::sync::Arc;
+
 use crate::registry::{
-    Entry, EntryId, Hash, Isolation, LimitsSpec, PeerRules, Pool, Preempt, Spec, Values, WasiSpec, WasmSpec, WatSpec,
+    Entry, EntryId, Hash, Isolation, LimitsSpec, PeerRules, Pool, Preempt, Spec, Values, WasiSpec, WasmCode, WasmSpec,
+    WatSpec,
 };
 
 /// A `process.wasm`, a `function.wasm` or a `function.wat`.
@@ -24,8 +27,12 @@ pub(super) struct GuestSpec<'r> {
 pub(super) enum CodeSpec<'r> {
     /// In a file.
     File { fs: &'r EntryId, path: &'r str, hash: &'r Hash },
-    /// In the entry, as text.
+    /// In the entry, as text of a core module.
+    ModuleText(&'r str),
+    /// In the entry, as text of a core module or a component.
     Text(&'r str),
+    /// In the entry, as it is.
+    Binary(&'r Arc<[u8]>),
 }
 
 /// How a function is called.
@@ -49,7 +56,11 @@ impl<'r> GuestSpec<'r> {
     fn of_file(spec: &'r WasmSpec, is_function: bool) -> Self {
         let function = FunctionSpec { pool: spec.pool.as_ref(), isolation: spec.isolation };
         Self {
-            code: CodeSpec::File { fs: &spec.fs, path: &spec.path, hash: &spec.hash },
+            code: match &spec.code {
+                WasmCode::File(file) => CodeSpec::File { fs: &file.fs, path: &file.path, hash: &file.hash },
+                WasmCode::Text(text) => CodeSpec::Text(text),
+                WasmCode::Binary(bytes) => CodeSpec::Binary(bytes),
+            },
             method: &spec.method,
             wit: spec.wit.as_deref(),
             imports: &spec.imports,
@@ -64,7 +75,7 @@ impl<'r> GuestSpec<'r> {
 
     fn of_text(spec: &'r WatSpec) -> Self {
         Self {
-            code: CodeSpec::Text(&spec.source),
+            code: CodeSpec::ModuleText(&spec.source),
             method: &spec.method,
             wit: spec.wit.as_deref(),
             imports: &spec.imports,
@@ -83,7 +94,9 @@ impl CodeSpec<'_> {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::File { path, .. } => path,
-            Self::Text(_) => "source",
+            Self::ModuleText(_) => "source",
+            Self::Text(_) => "the text",
+            Self::Binary(_) => "the binary",
         }
     }
 
@@ -91,7 +104,8 @@ impl CodeSpec<'_> {
     pub(super) fn field(&self) -> &'static str {
         match self {
             Self::File { .. } => "path",
-            Self::Text(_) => "source",
+            Self::ModuleText(_) => "source",
+            Self::Text(_) | Self::Binary(_) => "name",
         }
     }
 }

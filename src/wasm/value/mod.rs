@@ -19,6 +19,7 @@ mod error;
 mod example;
 mod forms;
 mod plan;
+mod rust;
 mod signature;
 mod text;
 mod typed;
@@ -29,9 +30,14 @@ pub mod wit_text;
 pub(crate) mod tests;
 
 pub use convert::{lift, lower};
+pub(in crate::wasm) use core::CoreImport;
 pub use core::{AbiError, CorePlan, CorePlanError};
 pub use error::{ArgumentError, Hint, ValueError, ValueProblem};
 pub use forms::{BYTES_AS_NUMBERS_MAX, named_form, wippy_form};
 pub use plan::ComponentPlan;
+#[doc(hidden)]
+pub use rust::unlike;
+pub use rust::{WitParams, WitReturn, WitValue};
+pub(crate) use rust::{fits, result_type, signature_of};
 pub use signature::{Param, Signature, SignatureError};
 pub use types::{Case, Field, MAX_TYPE_PARTS, TypeTooLarge, WitType};

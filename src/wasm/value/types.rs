@@ -162,7 +162,7 @@ impl WitType {
     }
 
     /// The first part of this type whose values cannot cross the border of a process.
-    pub(super) fn refused(&self) -> Option<&'static str> {
+    pub(crate) fn refused(&self) -> Option<&'static str> {
         match self {
             WitType::Refused(name) => Some(name),
             WitType::List(ty) | WitType::Option(ty) => ty.refused(),

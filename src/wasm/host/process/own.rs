@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::super::embedder::HostContext;
 use super::flat::Current;
 use super::refusal::Refusal;
 use crate::function::{Call, WeakFunctions};
-use crate::limits::forget_waits;
+use crate::limits::{Usage, forget_waits};
 use crate::process::{Inbox, Message, Payload, Peers, Pid, Start};
 use crate::reactor::{Reactor, Sleep};
 use crate::registry::{EntryId, LimitsSpec};
@@ -21,6 +22,8 @@ pub(in crate::wasm) struct Own {
     peers: Peers,
     reactor: Arc<Reactor>,
     functions: WeakFunctions,
+    /// What functions of an embedder know of it, once one was called.
+    context: Option<HostContext>,
     /// What a core module looks at; a component is given all of it at once.
     pub(super) current: Current,
 }
@@ -47,12 +50,22 @@ impl Own {
         reactor: Arc<Reactor>,
         functions: WeakFunctions,
     ) -> Self {
-        Self { entry, inbox, peers, reactor, functions, current: Current::default() }
+        Self { entry, inbox, peers, reactor, functions, context: None, current: Current::default() }
     }
 
     /// Calls a function on behalf of the process: the call ends with what is returned.
     pub(in crate::wasm::host) fn call(&self, target: &str, input: Payload) -> Call {
         self.functions.call(&self.peers, target, vec![input])
+    }
+
+    /// The process as functions of an embedder know it.
+    pub(in crate::wasm) fn host_context(&mut self, usage: &Arc<Usage>) -> HostContext {
+        let Self { entry, peers, reactor, functions, context, .. } = self;
+        let make = || {
+            let (reactor, usage) = (Arc::clone(reactor), Arc::clone(usage));
+            HostContext::new(entry.clone(), peers.clone(), usage, reactor, functions.clone())
+        };
+        context.get_or_insert_with(make).clone()
     }
 
     pub(super) fn pid(&self) -> &Pid {

@@ -15,9 +15,9 @@ use super::store::{Block, Content, Image, Word};
 use crate::process::Payload;
 
 /// The memory of a module.
-const MEMORY: &str = "memory";
+pub(super) const MEMORY: &str = "memory";
 /// What gives memory to arguments, by today's name and by an older one.
-const REALLOC: [&str; 2] = ["cabi_realloc", "canonical_abi_realloc"];
+pub(super) const REALLOC: [&str; 2] = ["cabi_realloc", "canonical_abi_realloc"];
 /// What comes before the name of a method in the name of the function that frees its result.
 const POST_RETURN: &str = "cabi_post_";
 
@@ -272,7 +272,7 @@ fn declared(method: &str, text: &str) -> Result<Signature, CorePlanError> {
 }
 
 /// Whether values of the type have parts in memory even when they are flat.
-fn has_memory(ty: &WitType) -> bool {
+pub(super) fn has_memory(ty: &WitType) -> bool {
     match ty {
         WitType::String | WitType::List(_) => true,
         WitType::Option(some) => has_memory(some),
@@ -288,12 +288,12 @@ fn function<T>(instance: &Instance, store: &mut StoreContextMut<'_, T>, name: &s
     instance.get_func(store, name).ok_or_else(|| no_export(name, "a function"))
 }
 
-fn no_export(name: &str, what: &'static str) -> AbiError {
+pub(super) fn no_export(name: &str, what: &'static str) -> AbiError {
     AbiError::NoExport { name: name.to_owned(), what }
 }
 
 /// Fills the holes of the blocks and writes them to their places.
-fn write<T>(
+pub(super) fn write<T>(
     blocks: Vec<Block>,
     places: &[u32],
     memory: Memory,
@@ -322,7 +322,7 @@ fn write<T>(
 }
 
 impl Word {
-    fn to_val(self, places: &[u32]) -> Val {
+    pub(super) fn to_val(self, places: &[u32]) -> Val {
         match self {
             Word::I32(bits) => Val::I32(bits as i32),
             Word::I64(bits) => Val::I64(bits as i64),
@@ -333,7 +333,7 @@ impl Word {
         }
     }
 
-    fn of_val(val: &Val) -> Word {
+    pub(super) fn of_val(val: &Val) -> Word {
         match val {
             Val::I32(bits) => Word::I32(*bits as u32),
             Val::I64(bits) => Word::I64(*bits as u64),
@@ -369,12 +369,12 @@ impl fmt::Display for Flat {
 }
 
 /// Core types, with none for those that are no numbers.
-fn flats(types: impl Iterator<Item = ValType>) -> Vec<Option<Flat>> {
+pub(super) fn flats(types: impl Iterator<Item = ValType>) -> Vec<Option<Flat>> {
     types.map(|ty| Flat::of(&ty)).collect()
 }
 
 /// A core type as errors show it: `(i32 i32) -> (i64)`.
-fn core_type(params: &[Option<Flat>], results: &[Option<Flat>]) -> String {
+pub(super) fn core_type(params: &[Option<Flat>], results: &[Option<Flat>]) -> String {
     let name = |ty: &Option<Flat>| ty.map_or("other".to_owned(), |ty| ty.to_string());
     let list = |types: &[Option<Flat>]| types.iter().map(name).collect::<Vec<_>>().join(" ");
     format!("({}) -> ({})", list(params), list(results))

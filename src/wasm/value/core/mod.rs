@@ -15,6 +15,7 @@
 //! - What a result may take on this side is bounded by the store's hostcall fuel.
 
 mod call;
+mod import;
 mod layout;
 mod load;
 mod store;
@@ -22,6 +23,7 @@ mod store;
 pub(super) mod testing;
 
 pub use call::{CorePlan, CorePlanError};
+pub(in crate::wasm) use import::CoreImport;
 
 use super::WitType;
 
