@@ -15,7 +15,6 @@ mod typed;
 #[cfg(all(test, feature = "lua", not(wippy_loom)))]
 mod values;
 
-use std::fmt;
 use std::hash::BuildHasher as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +51,7 @@ pub const TICK: Duration = Duration::from_millis(1);
 
 /// What a [`Runtime`] is made of; see [`Runtime::builder`].
 ///
-/// Defaults: the application in the current folder, compiled code cached on disk, the real clock, as many workers a host
+/// Defaults: the application in the current folder, unless entries are made in code; compiled code cached on disk, the real clock, as many workers a host
 /// as its entry says, a tick of [`TICK`], names of the network looked up by the system, a blocking pool of its own, steps
 /// that nobody observes.
 #[derive(Clone)]
@@ -91,23 +90,6 @@ enum Purpose {
     /// To tell its problems: nothing is made on disk.
     Check,
     Run,
-}
-
-impl Default for RuntimeBuilder {
-    fn default() -> Self {
-        Runtime::builder()
-    }
-}
-
-impl fmt::Debug for RuntimeBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RuntimeBuilder")
-            .field("application", &self.application)
-            .field("declared", &self.declared)
-            .field("engine", &self.engine)
-            .field("workers", &self.workers)
-            .finish_non_exhaustive()
-    }
 }
 
 impl RuntimeBuilder {
@@ -602,15 +584,6 @@ impl Runtime {
             }
         }
         terminated
-    }
-}
-
-impl fmt::Debug for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runtime")
-            .field("entries", &self.registry.len())
-            .field("hosts", &self.manager.hosts().map(crate::process::Host::id).collect::<Vec<_>>())
-            .finish_non_exhaustive()
     }
 }
 

@@ -1,8 +1,10 @@
 //! What an embedder says instead of files: entries that are made in code, limits, the engine.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use super::{Application, RuntimeBuilder};
+use super::{Application, Runtime, RuntimeBuilder};
+use crate::process::Host;
 use crate::registry::{self, Declaration, Diagnostic, LimitsSpec, LoadOptions, Loaded};
 use crate::wasm::value::{WitParams, WitReturn};
 use crate::wasm::{Configure, HostContext, HostError};
@@ -194,6 +196,32 @@ impl RuntimeBuilder {
     {
         self.hosts.add_async(interface, name, function);
         self
+    }
+}
+
+impl Default for RuntimeBuilder {
+    fn default() -> Self {
+        Runtime::builder()
+    }
+}
+
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeBuilder")
+            .field("application", &self.application)
+            .field("declared", &self.declared)
+            .field("engine", &self.engine)
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime")
+            .field("entries", &self.registry.len())
+            .field("hosts", &self.manager.hosts().map(Host::id).collect::<Vec<_>>())
+            .finish_non_exhaustive()
     }
 }
 

@@ -289,3 +289,81 @@ fn errors_and_panics_end_the_process_that_called_and_no_other() {
         assert_eq!(end(2), Exit::Returned(2.into()));
     }
 }
+
+#[test]
+fn functions_without_an_interface_are_those_of_the_root() {
+    let component = r#"(component
+        (import "log" (func $log (param "n" u32) (result u32)))
+        (core func $log (canon lower (func $log)))
+        (core module $m
+            (import "" "log" (func $log (param i32) (result i32)))
+            (func (export "run") (param i32) (result i32) (call $log (local.get 0))))
+        (core instance $i (instantiate $m (with "" (instance (export "log" (func $log))))))
+        (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run"))))"#;
+    let core = r#"(module (import "$root" "log" (func $log (param i32) (result i32)))
+        (func (export "run") (param i32) (result i32) (call $log (local.get 0))))"#;
+    let runtime = Runtime::builder()
+        .cache(false)
+        .host_func("$root", "log", |_, (number,): (u32,)| Ok(number + 1))
+        .entry(Entry::host("app:processes").workers(1))
+        .entry(Entry::wasm("app:component").wat(component).method("run").import("$root"))
+        .entry(Entry::wasm("app:core").wat(core).method("run").import("$root"))
+        .build()
+        .expect("a sound application");
+    for entry in ["app:component", "app:core"] {
+        assert_eq!(runtime.typed::<(u32,), u32>(entry).expect("it has these types").call((41,)), Ok(42), "{entry}");
+    }
+}
+
+wippy::wit_record! {
+    /// A record of many parts: more than sixteen core values, which go through memory.
+    #[derive(Clone, Debug, PartialEq)]
+    struct Parcel {
+        id: u64,
+        lines: Vec<String>,
+        weights: (f64, f64, f64, f64, f64, f64, f64, f64),
+        more: (u32, u32, u32, u32, u32, u32),
+        note: Option<String>,
+    }
+}
+
+/// A parcel in the memory of a core module: it is given to the host as it is, and handed out as the host returned it.
+const PARCEL: &str = r#"(module
+    (import "acme:host/api" "send" (func $send (param i32 i32)))
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 4096))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+        (local $place i32)
+        (local.set $place (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+        (global.set $next (i32.add (local.get $place) (local.get 3)))
+        (local.get $place))
+    (func (export "run") (param $parcel i32) (result i32)
+        (call $send (local.get $parcel) (i32.const 1024))
+        (i32.const 1024)))"#;
+
+#[test]
+fn large_values_go_through_the_memory_of_a_core_module() {
+    let wit = "run: func(parcel: record { id: u64, lines: list<string>, weights: tuple<f64, f64, f64, f64, f64, f64, f64, f64>, \
+               more: tuple<u32, u32, u32, u32, u32, u32>, note: option<string> }) -> record { id: u64, lines: list<string>, \
+               weights: tuple<f64, f64, f64, f64, f64, f64, f64, f64>, more: tuple<u32, u32, u32, u32, u32, u32>, note: \
+               option<string> }";
+    let runtime = Runtime::builder()
+        .cache(false)
+        .host_func("acme:host/api", "send", |_, (parcel,): (Parcel,)| {
+            Ok(Parcel { id: parcel.id + 1, note: Some(parcel.lines.join(", ")), ..parcel })
+        })
+        .entry(Entry::host("app:processes").workers(1))
+        .entry(Entry::wasm("app:send").wat(PARCEL).method("run").wit(wit).import("acme:host/api"))
+        .build()
+        .expect("a sound application");
+    let parcel = Parcel {
+        id: 1 << 40,
+        lines: vec!["tea".into(), String::new(), "cups".into()],
+        weights: (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, -0.0),
+        more: (1, 2, 3, 4, 5, u32::MAX),
+        note: None,
+    };
+    let send = runtime.typed::<(Parcel,), Parcel>("app:send").expect("it has these types");
+    let expected = Parcel { id: (1 << 40) + 1, note: Some("tea, , cups".into()), ..parcel.clone() };
+    assert_eq!(send.call((parcel,)), Ok(expected));
+}

@@ -153,7 +153,7 @@ impl HostFunctions {
         let item = item.trim();
         let mut found = false;
         for (number, interface) in self.interfaces.keys().enumerate() {
-            if interface == item || versionless(interface) == item {
+            if interface == item || versionless(interface) == item || interface == versionless(item) {
                 found = true;
                 if let Err(at) = listed.0.binary_search(&number) {
                     listed.0.insert(at, number);
