@@ -2,10 +2,8 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use crate::scheduler::{Scheduler, Step, Task, current};
+use crate::scheduler::Scheduler;
 
 /// Runs futures on the workers of one host: what must not run on a guest's stack, or outlives one call of a guest.
 ///
@@ -22,8 +20,8 @@ impl Tasks {
     /// Runs `future` from the next free worker on. One that can't be run, because the host is full or shuts down, is
     /// dropped: whoever waits for it sees its end of a channel closed.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        // The error carries the task; dropping it is what is promised.
-        drop(self.0.spawn(Native(Some(Box::pin(future)))));
+        // The error carries the future; dropping it is what is promised, as is that nobody waits for the end.
+        drop(self.0.spawn_future(future));
     }
 }
 
@@ -33,31 +31,14 @@ impl fmt::Debug for Tasks {
     }
 }
 
-/// A future as a task of the scheduler: one poll is one step.
-struct Native(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
-
-impl Task for Native {
-    fn step(&mut self, context: &mut Context<'_>) -> Step {
-        if current::cancelled() {
-            self.0 = None;
-        }
-        let Some(future) = &mut self.0 else { return Step::Done };
-        match future.as_mut().poll(context) {
-            Poll::Pending => Step::Blocked,
-            Poll::Ready(()) => {
-                self.0 = None;
-                Step::Done
-            }
-        }
-    }
-}
-
 #[cfg(all(test, not(wippy_loom)))]
 mod tests {
     use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::task::Poll;
     use std::time::Duration;
 
     use super::*;
+    use crate::scheduler::current;
 
     /// Longer than any machine needs; waited for only by a test that fails.
     const PATIENCE: Duration = Duration::from_secs(60);

@@ -127,6 +127,7 @@ impl Builder {
         let mut deques: Vec<_> = (0..workers + self.replacements).map(|_| Worker::new_fifo()).collect();
         let queues = Queues::new(&deques, workers);
         let spare = deques.split_off(workers);
+        let has_events = self.driver.is_some();
         let driver = self.driver.unwrap_or_else(|| Arc::new(Condition::new()));
         let parts = Parts {
             name: self.name,
@@ -134,6 +135,7 @@ impl Builder {
             ticker: ticker.clone(),
             max_tasks: self.max_tasks,
             observer: self.observer,
+            has_events,
             seed,
         };
         let shared = Arc::new(Shared::new(parts, queues, workers, spare));

@@ -4,8 +4,11 @@
 //! thread of its worker, and each function here is done before it returns. Outside of a worker the answers are "no".
 
 use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 
+use super::join::JoinHandle;
+use super::task::{Content, Job};
 use super::worker::Core;
 
 thread_local! {
@@ -66,6 +69,48 @@ pub(super) fn enter(core: Rc<Core>) {
 /// The thread is no worker any more.
 pub(super) fn leave() -> Option<Rc<Core>> {
     CORE.take()
+}
+
+/// Puts a task that is ready into the deque of this thread when it is a worker of the task's scheduler, and gives it back
+/// otherwise.
+pub(super) fn push(job: Job) -> Result<(), Job> {
+    let mut job = Some(job);
+    with_core(|core| {
+        if let Some(job) = job.take_if(|job| core.works_for(job.scheduler())) {
+            core.push(job);
+        }
+    });
+    job.map_or(Ok(()), Err)
+}
+
+/// Spawns `future` for a worker that may need work; gives it back when none does, or outside of a worker.
+pub(super) fn fork<F>(future: F) -> Result<JoinHandle<F::Output>, F>
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    let mut future = Some(future);
+    let forked =
+        with_core(|core| core.fork(|| Content::Future(Box::pin(future.take().expect("it is asked for once")))))
+            .flatten();
+    match (forked, future) {
+        (Some(cell), _) => Ok(JoinHandle::new(cell)),
+        (None, future) => Err(future.expect("nobody asked for it")),
+    }
+}
+
+/// Keeps the cell of a task that is complete for the next one, when this is a worker of its scheduler.
+pub(super) fn recycle(cell: Job) {
+    let mut cell = Some(cell);
+    with_core(|core| {
+        if let Some(cell) = cell.take_if(|cell| core.works_for(cell.scheduler())) {
+            core.keep(cell);
+        }
+    });
+}
+
+/// True when the running step began before the tick that is over.
+pub(super) fn is_slice_over() -> bool {
+    with_core(Core::is_slice_over).unwrap_or(false)
 }
 
 /// Calls `ask` with the worker of this thread; `None` elsewhere, and while the thread is being torn down.

@@ -51,3 +51,23 @@ pub enum ShutdownError {
     #[error("`shutdown` was called from inside a worker, which may not wait; call it from another thread")]
     OnWorker,
 }
+
+/// Why a future that was spawned has no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// It was dropped before its end: somebody cancelled it, or its scheduler was shut down.
+    #[error("the task was cancelled, or its scheduler shut down, before it had a result")]
+    Cancelled,
+    /// A poll panicked.
+    #[error("the task panicked: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
+    /// The call that waits came from a worker: it would keep it from the very tasks that it waits for.
+    #[error(
+        "`wait` was called from inside a worker, which may not wait; await the handle, or call it from another thread"
+    )]
+    OnWorker,
+}

@@ -123,6 +123,16 @@ impl Idle {
         }
     }
 
+    /// As [`Idle::notify_one`], by a worker, and without the fence when all others are seen to run. That is not enough to
+    /// be sure that each of them sees the job before it parks. But the caller is a worker that is awake and will look; only
+    /// when its step goes on until the next tick somebody else is needed, and then the ticker tells.
+    pub(super) fn notify_one_from_worker(&self) {
+        let counts = self.counts();
+        if counts.searching() > 0 || counts.parked() > 0 {
+            self.notify_one();
+        }
+    }
+
     /// Workers are parked and nobody is on the driver or on the way there: wakes one for it. For the ticker, when who was to
     /// be back soon was not, for a whole tick.
     pub(super) fn staff_driver(&self) {

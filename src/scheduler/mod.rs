@@ -3,9 +3,10 @@
 //! Must not know: pids, wasm, WASI, Lua, I/O, time. A [`Task`] is something with a `step`, a [`Driver`] is something to
 //! wait on, a [`Ticker`] says when a slice may be over.
 //!
-//! Entry: [`Scheduler::builder`], then [`Scheduler::spawn`]. Inside: a waker or a spawn makes a task ready
-//! (`task`, `state`) and puts it into a queue (`shared`, `queue`); a worker takes it out and runs one step (`worker`), or
-//! sleeps (`idle`, `park`); replacements come and go (`replace`). README.md argues why no wake-up is lost.
+//! Entry: [`Scheduler::builder`], then [`Scheduler::spawn`] for a state machine, or [`Scheduler::spawn_future`] for a future
+//! with a [`JoinHandle`], and [`join`] for two at once. Inside: a waker or a spawn makes a task ready (`task`, `state`) and puts it
+//! into a queue (`shared`, `queue`); a worker takes it out and runs one step (`worker`), or sleeps (`idle`, `park`);
+//! replacements come and go (`replace`). README.md argues why no wake-up is lost.
 //!
 //! It is of use without everything else of this crate, and is built with no feature at all:
 //!
@@ -50,7 +51,7 @@
 //! - Steps of one task never overlap, and a task that is woken after its step began is run again.
 //! - A worker never unwinds: a panic in a step ends that task; a panic of the scheduler itself aborts.
 //! - A ready task is run as long as some worker is not inside a step; a deque's first job may wait for its owner up to
-//!   the next tick.
+//!   the next tick, and so may others that were pushed at the very moment when a worker parked.
 //! - A task is dropped on a worker, before it counts as complete. The exceptions are a suspended task whose last waker is
 //!   dropped elsewhere, and tasks that are woken after the shutdown.
 //! - While any worker is awake, somebody looks at the driver at least once a tick; after two at the latest where a worker
@@ -59,7 +60,9 @@
 mod builder;
 pub mod current;
 mod error;
+mod fork;
 mod idle;
+mod join;
 #[cfg(all(test, wippy_loom))]
 mod models;
 mod observe;
@@ -67,7 +70,9 @@ mod park;
 mod phase;
 mod queue;
 mod replace;
+mod room;
 mod shared;
+mod spare;
 mod state;
 mod stats;
 mod stretch;
@@ -78,15 +83,19 @@ mod tick;
 mod unwind;
 mod worker;
 
+use std::cell::Cell;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 
 use parking_lot::Mutex;
 
 pub use builder::{Builder, DEFAULT_MAX_TASKS};
-pub use error::{ShutdownError, SpawnError};
+pub use error::{JoinError, ShutdownError, SpawnError};
+pub use fork::join;
 pub use idle::MAX_WORKERS;
+pub use join::JoinHandle;
 pub use observe::StepObserver;
 pub use park::Driver;
 pub use replace::REPLACEMENTS_MAX;
@@ -96,7 +105,13 @@ pub use task::{Step, Task, TaskRef};
 pub use tick::{DEFAULT_PERIOD, Ticker};
 
 use shared::Shared;
-use task::TaskCell;
+use task::{Anchor, Content, Job, TaskCell};
+
+/// Anchors for tasks that are spawned from outside.
+const ANCHORS: usize = 16;
+
+/// So many tasks of one thread have the same anchor before the next one's turn comes.
+const ANCHORED_IN_A_ROW: usize = 64;
 
 /// A set of workers. A cheap handle; when the last clone is dropped the workers stop as after [`Scheduler::shutdown`],
 /// but nobody waits for them.
@@ -105,8 +120,10 @@ pub struct Scheduler(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
+    /// What tasks that are spawned by other threads know their scheduler by; neighbours in time share one.
+    anchors: Box<[Arc<Anchor>]>,
     /// Who shuts down holds this while waiting, so a second caller waits as well.
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Scheduler {
@@ -116,7 +133,8 @@ impl Scheduler {
     }
 
     fn new(shared: Arc<Shared>) -> Self {
-        Self(Arc::new(Handle { shared, threads: Mutex::new(Vec::new()) }))
+        let anchors = (0..ANCHORS).map(|_| Anchor::new(&shared)).collect();
+        Self(Arc::new(Handle { shared, anchors, threads: Mutex::new(Vec::new()) }))
     }
 
     /// The name it was built with.
@@ -130,16 +148,55 @@ impl Scheduler {
     /// # Errors
     /// [`SpawnError::Full`] at the bound on live tasks, [`SpawnError::Stopped`] after a shutdown; both give the task back.
     pub fn spawn<T: Task>(&self, task: T) -> Result<TaskRef, SpawnError<T>> {
+        Ok(TaskRef(self.start(task, Content::task, false)?))
+    }
+
+    /// As [`Scheduler::spawn`], for a future; one poll is one step. The handle says what becomes of it.
+    ///
+    /// ```
+    /// use wippy::scheduler::Scheduler;
+    ///
+    /// let scheduler = Scheduler::builder("example").workers(2).build()?;
+    /// let inner = scheduler.clone();
+    /// let sum = scheduler.spawn_future(async move {
+    ///     let parts: Vec<_> = (1..=4).map(|part| inner.spawn_future(async move { part * part })).collect();
+    ///     let mut sum = 0;
+    ///     for part in parts {
+    ///         sum += part.expect("within the bound").await.expect("no panic");
+    ///     }
+    ///     sum
+    /// });
+    /// assert_eq!(sum.expect("within the bound").wait(), Ok(30));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`Scheduler::spawn`]; they give the future back.
+    pub fn spawn_future<F>(&self, future: F) -> Result<JoinHandle<F::Output>, SpawnError<F>>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        Ok(JoinHandle::new(self.start(future, |future| Content::Future(Box::pin(future)), true)?))
+    }
+
+    /// Puts what `content` makes of `task` into a cell and a queue.
+    fn start<T>(&self, task: T, content: impl FnOnce(T) -> Content, is_awaited: bool) -> Result<Job, SpawnError<T>> {
         let shared = &self.0.shared;
         if shared.is_stopping() {
             return Err(SpawnError::Stopped { task });
         }
-        if !shared.admit_task() {
-            return Err(SpawnError::Full { task, max_tasks: shared.max_tasks() });
+        let own = current::with_core(|core| core.works_for(shared).then(|| (core.index(), core.new_cell()))).flatten();
+        let (worker, cell) = own.unzip();
+        if !shared.room.enter(worker) {
+            return Err(SpawnError::Full { task, max_tasks: shared.room.max() });
         }
-        let cell: task::Job = TaskCell::new(task, Arc::clone(shared));
-        shared.push_woken(Arc::clone(&cell));
-        Ok(TaskRef(cell))
+        let cell = cell.or_else(|| shared.spare_cells.one());
+        let mut cell = cell.unwrap_or_else(|| Arc::new(TaskCell::new(self.0.anchor())));
+        Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(content(task), is_awaited);
+        if let Err(job) = current::push(Arc::clone(&cell)) {
+            shared.push_from_outside(job);
+        }
+        Ok(cell)
     }
 
     /// What it has done and what is queued.
@@ -176,7 +233,7 @@ impl Scheduler {
         &self.0.shared
     }
 
-    fn keep(&self, thread: JoinHandle<()>) {
+    fn keep(&self, thread: thread::JoinHandle<()>) {
         self.0.threads.lock().push(thread);
     }
 }
@@ -184,6 +241,16 @@ impl Scheduler {
 impl fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scheduler").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// For a task that this thread spawns, which is no worker of this scheduler. So many in a row get the same one that it has
+    /// mostly moved on when the workers drop them.
+    fn anchor(&self) -> Arc<Anchor> {
+        thread_local!(static SPAWNED: Cell<usize> = const { Cell::new(0) });
+        let spawned = SPAWNED.replace(SPAWNED.get().wrapping_add(1));
+        Arc::clone(&self.anchors[spawned / ANCHORED_IN_A_ROW % ANCHORS])
     }
 }
 

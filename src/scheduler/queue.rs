@@ -20,8 +20,11 @@ use crate::sync::{CachePadded, Injector, Steal, Stealer, Worker};
 pub(super) const PREEMPTED_FIRST_EVERY: u64 = 61;
 
 /// At most this many tasks move from the injector or from another deque at once: enough to pay for the contended access,
-/// few enough that a batch behind a long step is soon stolen again.
-const BATCH_MAX: usize = 16;
+/// few enough that the owner of a deque, who takes one after the other, seldom gets in between.
+const BATCH_MAX: usize = 32;
+
+/// A theft is at most this many batches.
+const BATCHES_STOLEN_MAX: usize = 16;
 
 /// The queues that every thread can reach.
 pub(super) struct Queues {
@@ -77,6 +80,19 @@ impl Queues {
         until_settled(|| self.woken.steal_batch_with_limit_and_pop(deque, share.min(BATCH_MAX)))
     }
 
+    /// Moves all woken tasks that are in the injector now to the end of `deque`.
+    pub(super) fn pull_woken(&self, deque: &Worker<Job>) {
+        let all = deque.len() + self.woken.len();
+        // Others may take some of them, or bring more; neither keeps this from ending.
+        while deque.len() < all && !self.woken.is_empty() {
+            match self.woken.steal_batch_with_limit(deque, BATCH_MAX) {
+                Steal::Success(()) => {}
+                Steal::Retry => crate::sync::spin_loop(),
+                Steal::Empty => return,
+            }
+        }
+    }
+
     /// True when the injector has woken tasks: one that is woken now queues behind them.
     pub(super) fn has_woken(&self) -> bool {
         !self.woken.is_empty()
@@ -87,7 +103,7 @@ impl Queues {
         until_settled(|| self.preempted.steal())
     }
 
-    /// Half of the deque of some other worker, at most a batch; victims in an order that starts anywhere.
+    /// About half of the deque of some other worker, the oldest ones; victims in an order that starts anywhere.
     pub(super) fn steal(&self, me: usize, deque: &Worker<Job>, random: &Random) -> Option<Job> {
         let count = self.deques.len();
         if count == 1 {
@@ -99,7 +115,15 @@ impl Queues {
             if victim.is_empty() {
                 return None;
             }
-            until_settled(|| victim.steal_batch_with_limit_and_pop(deque, BATCH_MAX))
+            let first = until_settled(|| victim.steal_batch_with_limit_and_pop(deque, BATCH_MAX))?;
+            // Who has many goes on having more than the thief does, so that one theft is enough for a while.
+            let is_uneven =
+                |batches: &usize| *batches < BATCHES_STOLEN_MAX && victim.len() > 2 * (deque.len() + BATCH_MAX);
+            let mut batches = 1;
+            while is_uneven(&batches) && !victim.steal_batch_with_limit(deque, BATCH_MAX).is_empty() {
+                batches += 1;
+            }
+            Some(first)
         })
     }
 

@@ -2,20 +2,21 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use super::current::with_core;
 use super::idle::Idle;
 use super::observe::StepObserver;
 use super::phase::Phase;
 use super::queue::Queues;
 use super::replace::Held;
+use super::room::Room;
+use super::spare::SpareCells;
 use super::stats::{Counters, Stats};
 use super::task::Job;
 use super::tick::{Tended, Ticker};
 use super::worker;
-use crate::sync::{CachePadded, Mutex, Worker};
+use crate::sync::{Mutex, Worker};
 
 /// The remote side of a scheduler: everything here may be used by every thread.
 pub(super) struct Shared {
@@ -24,8 +25,8 @@ pub(super) struct Shared {
     pub(super) idle: Idle,
     pub(super) ticker: Ticker,
     pub(super) counters: Box<[Counters]>,
-    max_tasks: usize,
-    live_tasks: CachePadded<AtomicUsize>,
+    pub(super) room: Room,
+    pub(super) spare_cells: SpareCells,
     phase: Phase,
     /// The tick of the last look at the driver.
     last_poll: AtomicU64,
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     /// The step counts at the last tick: a worker whose count stands still is inside a long step. The ticker's own.
     steps_at_tick: Box<[AtomicU64]>,
     pub(super) observer: Option<Arc<dyn StepObserver>>,
+    /// The driver is one that events come from.
+    pub(super) has_events: bool,
     /// Without replacements.
     workers: usize,
     seed: u64,
@@ -58,13 +61,14 @@ pub(super) struct Parts {
     pub(super) ticker: Ticker,
     pub(super) max_tasks: usize,
     pub(super) observer: Option<Arc<dyn StepObserver>>,
+    pub(super) has_events: bool,
     pub(super) seed: u64,
 }
 
 impl Shared {
     /// A scheduler of `workers` workers, and a replacement for each of the deques in `spare`.
     pub(super) fn new(parts: Parts, queues: Queues, workers: usize, spare: Vec<Worker<Job>>) -> Self {
-        let Parts { name, idle, ticker, max_tasks: max, observer, seed } = parts;
+        let Parts { name, idle, ticker, max_tasks, observer, has_events, seed } = parts;
         let all = workers + spare.len();
         Self {
             name,
@@ -72,14 +76,15 @@ impl Shared {
             idle,
             ticker,
             counters: (0..all).map(|_| Counters::default()).collect(),
-            max_tasks: max,
-            live_tasks: CachePadded(AtomicUsize::new(0)),
+            room: Room::new(max_tasks, all),
+            spare_cells: SpareCells::default(),
             phase: Phase::new(workers),
             last_poll: AtomicU64::new(0),
             last_departure: AtomicU64::new(0),
             polls_by_ticker: AtomicU64::new(0),
             steps_at_tick: (0..all).map(|_| AtomicU64::new(0)).collect(),
             observer,
+            has_events,
             workers,
             seed,
             held: Held::new(all, spare.len()),
@@ -91,43 +96,8 @@ impl Shared {
         &self.name
     }
 
-    pub(super) fn max_tasks(&self) -> usize {
-        self.max_tasks
-    }
-
-    /// Counts one more live task; false when the bound is reached.
-    pub(super) fn admit_task(&self) -> bool {
-        // Relaxed: the count carries no data. Adding first may refuse a spawn that races with another refused one, which
-        // is within the meaning of a bound.
-        if self.live_tasks.fetch_add(1, Ordering::Relaxed) < self.max_tasks {
-            return true;
-        }
-        self.forget_task();
-        false
-    }
-
-    /// A task is dropped.
-    pub(super) fn forget_task(&self) {
-        let before = self.live_tasks.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0, "every dropped task was counted");
-    }
-
-    /// Puts a task that was spawned or woken into the deque of this thread when it is a worker of this scheduler and the
-    /// injector is empty, otherwise into the injector.
-    pub(super) fn push_woken(self: &Arc<Self>, job: Job) {
-        let mut job = Some(job);
-        with_core(|core| {
-            if std::ptr::eq(core.shared(), &**self) && !core.is_retired() {
-                core.push(job.take().expect("it was put there above"));
-            }
-        });
-        if let Some(job) = job {
-            self.push_injected(job);
-        }
-    }
-
-    /// Puts a woken task into the injector.
-    pub(super) fn push_injected(&self, job: Job) {
+    /// Puts a woken task into the injector, on a thread that may be no worker of this scheduler.
+    pub(super) fn push_from_outside(&self, job: Job) {
         self.queues.push_woken(job);
         self.idle.notify_one();
         // Behind the fence with which `notify_one` begins.
@@ -136,7 +106,7 @@ impl Shared {
         }
     }
 
-    /// Puts a task whose slice is over behind all others. Called by its worker, so the scheduler is not closed.
+    /// Puts a task whose slice is over behind all others. Called by its worker.
     pub(super) fn push_preempted(&self, job: Job) {
         self.queues.push_preempted(job);
         self.idle.notify_one();
@@ -157,6 +127,8 @@ impl Shared {
     pub(super) fn worker_leaves(&self) {
         if self.phase.worker_leaves() {
             self.drop_injected();
+            // They refer to this scheduler, so it would never be dropped.
+            self.spare_cells.clear();
         }
     }
 
@@ -168,7 +140,7 @@ impl Shared {
             return;
         }
         while let Some(job) = self.queues.pop_woken().or_else(|| self.queues.pop_preempted()) {
-            retire(&job);
+            job.retire(None);
         }
         DROPPING.set(false);
     }
@@ -268,7 +240,7 @@ impl Shared {
                 .enumerate()
                 .map(|(worker, counters)| counters.read(self.queues.deque_len(worker)))
                 .collect(),
-            live_tasks: self.live_tasks.load(Ordering::Relaxed),
+            live_tasks: self.room.live(),
             woken_queue: self.queues.woken_len(),
             preempted_queue: self.queues.preempted_len(),
             parked_workers: self.idle.parked(),
@@ -276,12 +248,6 @@ impl Shared {
             replacements: self.held.hired(),
         }
     }
-}
-
-/// Drops a task that was taken out of a queue for good.
-pub(super) fn retire(job: &Job) {
-    job.release();
-    job.header().state.ready_to_complete();
 }
 
 impl Tended for Shared {

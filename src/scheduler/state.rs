@@ -9,7 +9,7 @@
 //!               └─── wake, cancel ─ BLOCKED, IDLE        READY ────┘
 //! ```
 //!
-//! Two bits ride along. `WAKE` exists only beside `RUNNING`: somebody called the waker during the step, so the task must
+//! Two bits ride along. `WAKE` is set only beside `RUNNING`: somebody called the waker during the step, so the task must
 //! not be suspended. `CANCEL` stays once it is set.
 //!
 //! Rules, each kept by the one method that could break it:
@@ -84,14 +84,15 @@ impl State {
         Self(AtomicUsize::new(READY))
     }
 
-    /// The worker that took the task out of a queue begins a step.
-    pub(super) fn ready_to_running(&self) {
+    /// The worker that took the task out of a queue begins a step. True when somebody asked for the end of the task.
+    pub(super) fn ready_to_running(&self) -> bool {
         // Acquire pairs with the release of `wake`, `cancel`, `running_to_suspended` and `running_to_ready`: the step
         // sees what the waker and the step before it wrote. One addition instead of a loop: beside READY only CANCEL
         // can change.
         let before = self.0.fetch_add(RUNNING - READY, Ordering::AcqRel);
         debug_assert_eq!(before & LIFECYCLE, READY, "only a queued task is run");
         debug_assert_eq!(before & WAKE, 0, "the wake bit exists only during a step");
+        before & CANCEL != 0
     }
 
     /// The slice is over: the worker puts the task into a queue again.
@@ -118,7 +119,8 @@ impl State {
     /// The task has ended and its value is dropped.
     pub(super) fn running_to_complete(&self) {
         // Release pairs with the acquire of `load`: who sees the end sees what the task did.
-        let before = self.update(|word| (word & CANCEL) | COMPLETE);
+        // One addition instead of a loop: the bits beside it don't matter any more, and no lifecycle but this one changes.
+        let before = self.0.fetch_add(COMPLETE - RUNNING, Ordering::AcqRel);
         debug_assert_eq!(before & LIFECYCLE, RUNNING, "only a running task completes");
     }
 

@@ -1,15 +1,23 @@
 //! What a worker runs: the trait, its cell, and the handle that others hold.
 
 use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Wake as StdWake, Waker};
 
-use parking_lot::Mutex;
+use atomic_refcell::{AtomicRefCell, AtomicRefMut};
+use smallbox::{SmallBox, smallbox};
+use sync_wrapper::SyncWrapper;
 
+use super::current;
+use super::error::JoinError;
+use super::join::{Awaited, Outcome};
 use super::shared::Shared;
-use super::state::{State, TaskState, Wake};
+use super::state::{State, Suspend, TaskState, Wait, Wake};
 use super::unwind::guarded;
+use crate::sync::CachePadded;
 
 /// Something that is run in steps. Steps of one task never overlap; between two steps it may change workers.
 ///
@@ -79,120 +87,254 @@ pub enum Step {
 }
 
 /// What lies in the queues: a task that is ready.
-pub(super) type Job = Arc<dyn Runnable>;
+pub(super) type Job = Arc<TaskCell>;
 
-/// A step panicked; the task has been told.
+/// What became of a task after a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Panicked;
-
-/// A cell without the type of its task.
-pub(super) trait Runnable: Send + Sync {
-    /// What observers may look at at any time.
-    fn header(&self) -> &Header;
-
-    /// One step. The caller has moved the state to running.
-    fn step(&self, waker: &Waker) -> Result<Step, Panicked>;
-
-    /// Drops the task. The caller owns it: it is running, or taken out of a queue for good.
-    fn release(&self);
-
-    fn into_waker(self: Arc<Self>) -> Waker;
-
-    fn wake(self: Arc<Self>);
-
-    fn cancel(self: Arc<Self>);
+#[must_use]
+pub(super) enum After {
+    /// It waits, and may be running on another worker by now.
+    Suspended,
+    /// It is ready again: the worker puts it into a queue.
+    Ready,
+    /// Its slice is over and it is ready: the worker puts it behind all others.
+    Preempted,
+    /// It is dropped and complete.
+    Complete,
+    /// The same, because it panicked.
+    Panicked,
 }
 
-/// The part of a cell that does not depend on its task.
-pub(super) struct Header {
-    pub(super) state: State,
+/// How one step of a [`Work`] ended.
+pub(super) enum Progress {
+    /// Its slice is over.
+    Preempted,
+    /// It waits.
+    Waits(Wait),
+    /// It has ended, with this.
+    Ended(Outcome),
+}
+
+/// A future as a task, without its type: one poll is one step.
+pub(super) trait Polled: Send {
+    fn step(self: Pin<&mut Self>, context: &mut Context<'_>, is_cancelled: bool) -> Progress;
+}
+
+/// What a cell holds.
+pub(super) enum Content {
+    /// The task is complete, or none has come yet.
+    Nothing,
+    /// Small ones, of [`INLINE_WORDS`], lie in the cell.
+    Task(SmallBox<dyn Task, [usize; INLINE_WORDS]>),
+    /// In a box of its own: without `unsafe` nothing can be pinned inside a cell.
+    Future(Pin<Box<dyn Polled>>),
+}
+
+/// So many words of a task lie in its cell; one that is larger has a box.
+const INLINE_WORDS: usize = 6;
+
+impl Content {
+    pub(super) fn task(task: impl Task) -> Self {
+        Self::Task(smallbox!(task))
+    }
+
+    fn step(&mut self, context: &mut Context<'_>, is_cancelled: bool) -> Progress {
+        match self {
+            Self::Future(future) => future.as_mut().step(context, is_cancelled),
+            Self::Task(task) => match task.step(context) {
+                Step::Preempted => Progress::Preempted,
+                Step::Blocked => Progress::Waits(Wait::Completion),
+                Step::Idle => Progress::Waits(Wait::Message),
+                // Nothing is allocated for it.
+                Step::Done => Progress::Ended(Ok(Box::new(()))),
+            },
+            Self::Nothing => unreachable!("a task that is not complete is there"),
+        }
+    }
+
+    /// A step panicked; this is dropped next.
+    fn panicked(&mut self, message: &str) {
+        if let Self::Task(task) = self {
+            task.panicked(message);
+        }
+    }
+}
+
+/// How a task knows its scheduler. Many tasks share one, but not all: those that are spawned and dropped by different
+/// threads at the same time do not count references in the same place.
+pub(super) struct Anchor(CachePadded<Arc<Shared>>);
+
+impl Anchor {
+    pub(super) fn new(shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self(CachePadded(Arc::clone(shared))))
+    }
+}
+
+impl Deref for Anchor {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// One task with its state. All cells are of one type, so that a worker uses them again and what lies in the queues is one
+/// pointer.
+pub(super) struct TaskCell {
+    state: State,
     /// Written by the worker inside a step only.
     steps: AtomicU64,
-    shared: Arc<Shared>,
+    scheduler: Arc<Anchor>,
+    /// The state word already says who may touch the task, but without `unsafe` only something that counts hands out
+    /// `&mut`. Nobody is ever in the way of another one: a failure to borrow is a bug.
+    content: AtomicRefCell<SyncWrapper<Content>>,
+    /// For who waits for the result, if there can be somebody.
+    pub(super) result: Option<Awaited>,
 }
 
-/// One task with its state: the only allocation that a spawn makes.
-pub(super) struct TaskCell<T: Task> {
-    header: Header,
-    /// The state word already says who may touch the task, but without `unsafe` only a lock hands out `&mut`. It is
-    /// never waited for: taking it is `try_lock`, and a failure is a bug.
-    task: Mutex<Option<T>>,
-}
-
-impl<T: Task> TaskCell<T> {
-    /// A cell whose state is ready; the caller has counted it as live and puts it into a queue.
-    pub(super) fn new(task: T, shared: Arc<Shared>) -> Arc<Self> {
-        let header = Header { state: State::ready(), steps: AtomicU64::new(0), shared };
-        Arc::new(Self { header, task: Mutex::new(Some(task)) })
+impl TaskCell {
+    /// A cell without a task.
+    pub(super) fn new(scheduler: Arc<Anchor>) -> Self {
+        let (state, steps) = (State::ready(), AtomicU64::new(0));
+        Self { state, steps, scheduler, content: AtomicRefCell::new(SyncWrapper::new(Content::Nothing)), result: None }
     }
 
-    fn enqueue_if_asked(self: Arc<Self>, wake: Wake) {
-        match wake {
-            Wake::Enqueue => Arc::clone(&self.header.shared).push_woken(self),
-            Wake::Pending | Wake::Complete => {}
-        }
-    }
-}
-
-impl<T: Task> Runnable for TaskCell<T> {
-    fn header(&self) -> &Header {
-        &self.header
+    /// A task that is ready; the caller has found room for it and puts it into a queue.
+    pub(super) fn fill(&mut self, content: Content, is_awaited: bool) {
+        self.state = State::ready();
+        *self.steps.get_mut() = 0;
+        *self.content.get_mut().get_mut() = content;
+        self.result = is_awaited.then(Awaited::default);
     }
 
-    fn step(&self, waker: &Waker) -> Result<Step, Panicked> {
-        let steps = &self.header.steps;
-        steps.store(steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let mut slot = self.task.try_lock().expect("steps of one task never overlap");
-        let task = slot.as_mut().expect("a task that is not complete is there");
-        guarded(|| task.step(&mut Context::from_waker(waker))).map_err(|message| {
-            // A second panic has nobody left to tell.
-            let _ = guarded(|| task.panicked(&message));
-            Panicked
-        })
-    }
-
-    fn release(&self) {
-        let task = self.task.try_lock().expect("nobody is inside a step of a task that is dropped").take();
-        if task.is_some() {
-            // The task's own drop is foreign code; its panic must not reach the worker.
-            let _ = guarded(move || drop(task));
-            self.header.shared.forget_task();
+    /// Drops what its task, which is complete, left behind.
+    pub(super) fn clear(&mut self) {
+        if let Some(result) = self.result.take() {
+            let _ = guarded(move || drop(result));
         }
     }
 
-    fn into_waker(self: Arc<Self>) -> Waker {
-        Waker::from(self)
+    /// Where the task is.
+    pub(super) fn state(&self) -> TaskState {
+        self.state.load()
     }
 
-    fn wake(self: Arc<Self>) {
-        let wake = self.header.state.wake();
-        self.enqueue_if_asked(wake);
+    /// True when somebody asked for the end of the task.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.state.is_cancelled()
     }
 
-    fn cancel(self: Arc<Self>) {
-        let wake = self.header.state.cancel();
-        self.enqueue_if_asked(wake);
+    /// One step, on this worker, which took the task out of a queue.
+    pub(super) fn step(self: &Arc<Self>, worker: usize) -> After {
+        let is_cancelled = self.state.ready_to_running();
+        self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(self));
+        let mut slot = self.content.try_borrow_mut().expect("steps of one task never overlap");
+        let content = slot.get_mut();
+        let progress = guarded(|| content.step(&mut Context::from_waker(&waker), is_cancelled));
+        let (outcome, after) = match progress {
+            Ok(Progress::Waits(wait)) => {
+                // Before the state: once the task is suspended, the next step may begin.
+                drop(slot);
+                return match self.state.running_to_suspended(wait) {
+                    Suspend::Suspended => After::Suspended,
+                    Suspend::Ready => After::Ready,
+                };
+            }
+            Ok(Progress::Preempted) => {
+                drop(slot);
+                self.state.running_to_ready();
+                return After::Preempted;
+            }
+            Ok(Progress::Ended(outcome)) => (outcome, After::Complete),
+            Err(message) => {
+                // A second panic has nobody left to tell.
+                let _ = guarded(|| content.panicked(&message));
+                (Err(JoinError::Panicked { message }), After::Panicked)
+            }
+        };
+        self.end(slot, Some(worker), State::running_to_complete, outcome);
+        after
+    }
+
+    /// Drops the task, which the caller, perhaps a worker, took out of a queue for good, and makes it complete.
+    pub(super) fn retire(&self, worker: Option<usize>) {
+        let slot = self.content.try_borrow_mut().expect("nobody is inside a step of a task that is dropped");
+        self.end(slot, worker, State::ready_to_complete, Err(JoinError::Cancelled));
+    }
+
+    /// The task first, then the state, then the result: who sees it complete sees its resources gone, and who has the
+    /// result finds room for another one.
+    fn end(
+        &self,
+        mut slot: AtomicRefMut<'_, SyncWrapper<Content>>,
+        worker: Option<usize>,
+        complete: impl FnOnce(&State),
+        outcome: Outcome,
+    ) {
+        release(slot.get_mut());
+        drop(slot);
+        self.scheduler.room.leave(worker);
+        complete(&self.state);
+        match &self.result {
+            Some(result) => result.publish(outcome),
+            None => drop(outcome),
+        }
+    }
+
+    /// Asks for the end of the task.
+    pub(super) fn cancel(self: &Arc<Self>) {
+        if self.state.cancel() == Wake::Enqueue {
+            Arc::clone(self).enqueue();
+        }
+    }
+
+    /// Into the deque of this thread, when it is a worker of the task's scheduler.
+    fn enqueue(self: Arc<Self>) {
+        if let Err(job) = current::push(self) {
+            let scheduler = Arc::clone(&job.scheduler);
+            scheduler.push_from_outside(job);
+        }
+    }
+
+    /// The scheduler that runs it.
+    pub(super) fn scheduler(&self) -> &Shared {
+        &self.scheduler
     }
 }
 
-impl<T: Task> StdWake for TaskCell<T> {
+impl StdWake for TaskCell {
     fn wake(self: Arc<Self>) {
-        Runnable::wake(self);
+        if self.state.wake() == Wake::Enqueue {
+            self.enqueue();
+        }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.header.state.wake() == Wake::Enqueue {
-            self.header.shared.push_woken(Arc::clone(self) as Job);
+        if self.state.wake() == Wake::Enqueue {
+            Arc::clone(self).enqueue();
         }
     }
 }
 
-impl<T: Task> Drop for TaskCell<T> {
-    /// A suspended task whose last waker and handle are gone can't run again: it is released here.
+impl Drop for TaskCell {
+    /// A suspended task whose last waker and handle are gone can't run again: it is released here. Nobody is left who could
+    /// wait for its result.
     fn drop(&mut self) {
-        if self.task.get_mut().is_some() {
-            self.release();
+        let content = self.content.get_mut().get_mut();
+        if !matches!(content, Content::Nothing) {
+            release(content);
+            self.scheduler.room.leave(None);
         }
+        self.clear();
+    }
+}
+
+/// Drops a task. That is foreign code, whose panic must not reach the worker.
+fn release(content: &mut Content) {
+    if guarded(|| *content = Content::Nothing).is_err() {
+        // What was left of it is gone; an assignment that unwinds has stored the new value.
+        debug_assert!(matches!(content, Content::Nothing));
     }
 }
 
@@ -203,18 +345,18 @@ pub struct TaskRef(pub(super) Job);
 impl TaskRef {
     /// Makes the task ready when it is suspended; during a step it is run once more afterwards.
     pub fn wake(&self) {
-        Arc::clone(&self.0).wake();
+        StdWake::wake_by_ref(&self.0);
     }
 
     /// Asks for the end of the task: [`super::current::cancelled`] is true in its next step, or in the present one from
     /// its next tick on. A suspended task is woken. No effect on a complete one.
     pub fn cancel(&self) {
-        Arc::clone(&self.0).cancel();
+        self.0.cancel();
     }
 
     /// A waker of this task, for whoever will wake it.
     pub fn waker(&self) -> Waker {
-        Arc::clone(&self.0).into_waker()
+        Waker::from(Arc::clone(&self.0))
     }
 
     /// True when the task has ended and its value is dropped.
@@ -224,17 +366,17 @@ impl TaskRef {
 
     /// True when somebody called [`TaskRef::cancel`] before the task was complete.
     pub fn is_cancelled(&self) -> bool {
-        self.0.header().state.is_cancelled()
+        self.0.is_cancelled()
     }
 
     /// How many steps the task has begun.
     pub fn steps(&self) -> u64 {
-        self.0.header().steps.load(Ordering::Relaxed)
+        self.0.steps.load(Ordering::Relaxed)
     }
 
     /// Where the task is right now; out of date as soon as it is read, except for [`TaskState::Complete`].
     pub fn state(&self) -> TaskState {
-        self.0.header().state.load()
+        self.0.state()
     }
 }
 

@@ -9,11 +9,12 @@ use std::thread::JoinHandle;
 use super::current;
 use super::idle::Surroundings;
 use super::queue::{PREEMPTED_FIRST_EVERY, Random};
-use super::shared::{Shared, retire};
-use super::state::{Suspend, Wait};
+use super::shared::Shared;
+use super::spare::SPARE_CELLS_BATCH;
+use super::state::TaskState;
 use super::stats::Count;
 use super::stretch::Stretches;
-use super::task::{Job, Panicked, Step};
+use super::task::{After, Anchor, Content, Job, TaskCell};
 use super::unwind::AbortIfUnwinding;
 use crate::sync::{Worker, spin_loop};
 
@@ -28,18 +29,25 @@ const SEARCH_ROUNDS: u32 = 5;
 /// The first pause of a search, in `spin_loop` hints.
 const PAUSE_FIRST: u32 = 8;
 
+/// A worker with so many jobs in its deque forks no more: thieves, who take half, find large ones, since the oldest come
+/// first; and it makes a few more tasks for each theft, not one for each fork.
+const FORKED_AHEAD: usize = 4;
+
 /// Linux keeps this many bytes of a thread's name.
 const THREAD_NAME_MAX: usize = 15;
 
 /// What one worker owns. Lives on its thread; the thread-local of [`current`] points to it.
 pub(super) struct Core {
     shared: Arc<Shared>,
+    anchor: Arc<Anchor>,
     index: usize,
     deque: Worker<Job>,
     random: Random,
     /// The task inside its step. The loop borrows it for the whole step, the others for a moment; all borrows are
     /// shared, and it is changed between steps only.
     running: RefCell<Option<Job>>,
+    /// Cells for tasks to come.
+    spare: RefCell<Vec<Job>>,
     steps: Cell<u64>,
     /// The number of steps at which the driver is looked at, whatever the tick.
     next_poll: Cell<u64>,
@@ -63,11 +71,13 @@ impl Core {
     pub(super) fn new(shared: Arc<Shared>, index: usize, deque: Worker<Job>, seed: u64) -> Self {
         let tick = shared.ticker.ticks();
         Self {
+            anchor: Anchor::new(&shared),
             shared,
             index,
             deque,
             random: Random::new(seed, index),
             running: RefCell::new(None),
+            spare: RefCell::new(Vec::new()),
             steps: Cell::new(0),
             next_poll: Cell::new(POLL_EVERY),
             tick: Cell::new(tick),
@@ -84,13 +94,61 @@ impl Core {
         &self.shared
     }
 
-    pub(super) fn is_retired(&self) -> bool {
-        self.retired.get()
+    /// True on a worker of this scheduler, inside its loop.
+    pub(super) fn works_for(&self, shared: &Shared) -> bool {
+        std::ptr::eq(&*self.shared, shared) && !self.retired.get()
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// A cell without a task, for one that this worker spawns: one that was used before, if there is one.
+    pub(super) fn new_cell(&self) -> Job {
+        let mut spare = self.spare.borrow_mut();
+        if spare.is_empty() {
+            self.shared.spare_cells.some(&mut spare);
+        }
+        spare.pop().unwrap_or_else(|| Arc::new(TaskCell::new(Arc::clone(&self.anchor))))
+    }
+
+    /// Keeps the cell of a task, if that is complete, unless somebody else still has it.
+    pub(super) fn keep(&self, mut cell: Job) {
+        if cell.state() != TaskState::Complete {
+            return;
+        }
+        let Some(unshared) = Arc::get_mut(&mut cell) else { return };
+        unshared.clear();
+        let mut spare = self.spare.borrow_mut();
+        spare.push(cell);
+        if spare.len() >= 2 * SPARE_CELLS_BATCH {
+            self.shared.spare_cells.keep(&mut spare);
+        }
+    }
+
+    /// See [`current::fork`].
+    pub(super) fn fork(&self, content: impl FnOnce() -> Content) -> Option<Job> {
+        let queues = &self.shared.queues;
+        let is_plenty = self.deque.len() >= FORKED_AHEAD || queues.has_woken();
+        if is_plenty || self.retired.get() || self.shared.is_stopping() || !self.shared.room.enter(Some(self.index)) {
+            return None;
+        }
+        let mut cell = self.new_cell();
+        Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(content(), true);
+        self.push(Arc::clone(&cell));
+        // The present step goes on with the other half, perhaps for long.
+        self.tell_of_others();
+        Some(cell)
+    }
+
+    /// See [`current::is_slice_over`].
+    pub(super) fn is_slice_over(&self) -> bool {
+        self.shared.ticker.ticks() > self.tick.get() + 1
     }
 
     /// True when the running task is cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.running.borrow().as_ref().is_some_and(|job| job.header().state.is_cancelled())
+        self.running.borrow().as_ref().is_some_and(|job| job.is_cancelled())
     }
 
     /// See [`current::mark_unpreemptible`].
@@ -112,15 +170,14 @@ impl Core {
         !self.deque.is_empty() || self.shared.queues.is_injected()
     }
 
-    /// Puts a job that was just woken into the own deque, or behind those in the injector when some wait there: they were
-    /// woken before it.
+    /// Puts a job that was just woken into the own deque. Those that wait in the injector were woken before it, so they are
+    /// taken in first.
     ///
     /// The first job of the deque is this worker's next, so waking somebody for it would only move it away from its warm
     /// cache; if the present step goes on beyond a tick, the ticker tells the others.
     pub(super) fn push(&self, job: Job) {
         if self.shared.queues.has_woken() {
-            self.shared.push_injected(job);
-            return;
+            self.shared.queues.pull_woken(&self.deque);
         }
         let is_next = self.deque.is_empty();
         if is_next {
@@ -129,7 +186,7 @@ impl Core {
         }
         self.deque.push(job);
         if !is_next && !self.parking.get() {
-            self.shared.idle.notify_one();
+            self.shared.idle.notify_one_from_worker();
         }
     }
 
@@ -153,7 +210,7 @@ impl Core {
                     Some(0)
                 }
                 // Nobody on the driver: events end the park there as soon as they would end a search.
-                Some(round) if round == SEARCH_ROUNDS || !idle.is_driven() => {
+                Some(round) if round == SEARCH_ROUNDS || self.shared.has_events && !idle.is_driven() => {
                     idle.park(self.index, self);
                     Some(0)
                 }
@@ -181,7 +238,7 @@ impl Core {
     /// A replacement goes: what it has is for the others.
     fn hand_over(&self) {
         while let Some(job) = self.deque.pop() {
-            self.shared.push_injected(job);
+            self.shared.push_from_outside(job);
         }
         self.shared.queues.set_first_taken(self.index, false);
     }
@@ -260,40 +317,25 @@ impl Core {
     }
 
     fn step_unobserved(&self, job: Job) {
-        job.header().state.ready_to_running();
         self.steps.set(self.steps.get() + 1);
         self.count(Count::Step);
-        let waker = Arc::clone(&job).into_waker();
         self.running.replace(Some(job));
         let _ = current::take_preempted();
-        let result = self.running.borrow().as_ref().map(|job| job.step(&waker));
+        let after = self.running.borrow().as_ref().map(|job| job.step(self.index));
         if self.is_marked.take() {
             self.shared.unmark(self.index);
         }
-        drop(waker);
         let job = self.running.take().expect("it was put there above");
-        let state = &job.header().state;
-        match result.expect("it was there during the step") {
-            Ok(Step::Preempted) => {
+        match after.expect("it was there during the step") {
+            // Perhaps the last reference: then nobody can wake the task, and it is dropped here.
+            After::Suspended => {}
+            After::Complete => self.keep(job),
+            After::Ready => self.push(job),
+            After::Preempted => {
                 self.count(Count::Preempted);
-                state.running_to_ready();
                 self.shared.push_preempted(job);
             }
-            Ok(Step::Blocked) => self.suspend(job, Wait::Completion),
-            Ok(Step::Idle) => self.suspend(job, Wait::Message),
-            Ok(Step::Done) => end(&job),
-            Err(Panicked) => {
-                self.count(Count::Panic);
-                end(&job);
-            }
-        }
-    }
-
-    fn suspend(&self, job: Job, wait: Wait) {
-        match job.header().state.running_to_suspended(wait) {
-            // Perhaps the last reference: then nobody can wake the task, and it is dropped here.
-            Suspend::Suspended => drop(job),
-            Suspend::Ready => self.push(job),
+            After::Panicked => self.count(Count::Panic),
         }
     }
 
@@ -301,7 +343,7 @@ impl Core {
     fn drop_queued(&self) {
         loop {
             while let Some(job) = self.deque.pop() {
-                retire(&job);
+                job.retire(Some(self.index));
             }
             self.shared.drop_injected();
             // Those that were dropped may have made others ready.
@@ -347,12 +389,6 @@ impl Surroundings for Core {
         self.woke_in.set((tick, self.steps.get()));
         self.parking.set(false);
     }
-}
-
-/// The task first, then the state: who sees it complete sees its resources gone.
-fn end(job: &Job) {
-    job.release();
-    job.header().state.running_to_complete();
 }
 
 /// Starts the thread of a worker; it takes its deque from `deque`. Without one it is not needed and ends.

@@ -94,6 +94,13 @@ impl<T> Injector<T> {
         self.steal()
     }
 
+    pub(crate) fn steal_batch_with_limit(&self, into: &Worker<T>, _limit: usize) -> Steal<()> {
+        self.steal().success().map_or(Steal::Empty, |job| {
+            into.push(job);
+            Steal::Success(())
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -140,6 +147,10 @@ pub(crate) struct Stealer<T>(loom::sync::Arc<Injector<T>>);
 impl<T> Stealer<T> {
     pub(crate) fn steal_batch_with_limit_and_pop(&self, _into: &Worker<T>, _limit: usize) -> Steal<T> {
         self.0.steal()
+    }
+
+    pub(crate) fn steal_batch_with_limit(&self, into: &Worker<T>, limit: usize) -> Steal<()> {
+        self.0.steal_batch_with_limit(into, limit)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -15,6 +15,8 @@ struct Pool {
     queue: Injector<()>,
     jobs: usize,
     stop: AtomicUsize,
+    /// So many jobs the first step pushes.
+    spawns: AtomicUsize,
     meet: usize,
     inside: Mutex<usize>,
     arrived: Condvar,
@@ -55,6 +57,7 @@ impl Pool {
             queue: Injector::new(),
             jobs,
             stop: AtomicUsize::new(0),
+            spawns: AtomicUsize::new(0),
             meet,
             inside: Mutex::new(0),
             arrived: Condvar::new(),
@@ -93,6 +96,10 @@ impl Pool {
             self.arrived.wait(&mut inside);
         }
         drop(inside);
+        for _ in 0..self.spawns.swap(0, Ordering::Relaxed) {
+            self.queue.push(());
+            self.idle.notify_one_from_worker();
+        }
         // The last job ends the model.
         if self.done.fetch_add(1, Ordering::Relaxed) + 1 == self.jobs {
             self.stop();
@@ -160,6 +167,15 @@ fn loom_two_workers_park_and_wake_again_and_again() {
 fn loom_two_jobs_get_a_worker_each() {
     // Each step waits for the other: one worker asleep beside a queued job is a deadlock.
     check(2, || run(Pool::new(2, 2, 2), 2, |pool| (0..2).for_each(|_| pool.push())));
+}
+
+#[test]
+fn loom_what_a_worker_pushes_is_run_whoever_parks_meanwhile() {
+    check(3, || {
+        let pool = Pool::new(2, 3, 0);
+        pool.spawns.store(2, Ordering::Relaxed);
+        run(pool, 2, Pool::push);
+    });
 }
 
 /// A driver with events; each makes one job ready, for the worker that drives.

@@ -4,6 +4,7 @@
 //! a time that no machine needs.
 
 mod fairness;
+mod futures;
 mod lifecycle;
 mod parking;
 mod random;

@@ -1,0 +1,35 @@
+//! Tasks that let the others run, again and again.
+
+use crate::executors::{Executor, Ours, Smol, Tokio};
+use crate::work::{Latch, Yields};
+use crate::{Load, OURS, SMOL, Side, TOKIO, side};
+
+pub(crate) fn loads(is_test: bool) -> Vec<Load> {
+    let (tasks, yields) = if is_test { (10, 10) } else { (1000, 1000) };
+    vec![Load::new(
+        format!("yield {yields} times in each of {tasks} tasks"),
+        tasks as u64 * u64::from(yields),
+        &[OURS, TOKIO, SMOL],
+        move || {
+            vec![
+                yielding::<Ours>(OURS, tasks, yields),
+                yielding::<Tokio>(TOKIO, tasks, yields),
+                yielding::<Smol>(SMOL, tasks, yields),
+            ]
+        },
+    )]
+}
+
+fn yielding<E: Executor>(name: &'static str, tasks: usize, yields: u32) -> Side {
+    let (executor, latch) = (E::start(), Latch::new(tasks));
+    side(name, move || {
+        latch.reset();
+        for task in 0..tasks {
+            executor.detach(async move {
+                Yields(yields).await;
+                latch.count_down(task);
+            });
+        }
+        latch.wait();
+    })
+}
