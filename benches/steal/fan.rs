@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::compute;
-use crate::{Load, OURS, RAYON, SMOL, Side, TOKIO, side};
+use crate::{OURS, RAYON, SMOL, TOKIO, load, side};
 
 /// What each of the many computes for.
 const WORK: Duration = Duration::from_nanos(500);
 
-pub(crate) fn loads(is_test: bool) -> Vec<Load> {
+pub(crate) fn loads(is_test: bool) -> Vec<Named> {
     let (width, rounds) = if is_test { (4, 3) } else { (100, 100) };
     let sides = &[OURS, TOKIO, SMOL, RAYON];
-    vec![Load::new(
+    vec![load(
         format!("fan-out/fan-in, {rounds} times {width} tasks of {WORK:?}"),
         width as u64 * rounds,
         sides,

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use wippy::scheduler;
 
+use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::compute;
-use crate::{Load, OURS, OURS_TASKS, RAYON, SMOL, Side, TOKIO, side};
+use crate::{OURS, OURS_TASKS, RAYON, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Load> {
+pub(crate) fn loads(is_test: bool) -> Vec<Named> {
     let depth = if is_test { 3 } else { 12 };
     let sides = &[OURS, RAYON, OURS_TASKS, TOKIO, SMOL];
     [1, 10]
         .map(|micros| {
             let leaf = Duration::from_micros(micros);
-            Load::new(format!("fork and join {} leaves of {leaf:?}", 1 << depth), 1 << depth, sides, move || {
+            load(format!("fork and join {} leaves of {leaf:?}", 1 << depth), 1 << depth, sides, move || {
                 vec![
                     our_joins(depth, leaf),
                     rayon_joins(depth, leaf),

@@ -7,27 +7,23 @@
 //! the wall and by the CPU of all threads, and their ratios to ours, which is what to quote. `--test` makes everything small;
 //! the names carry the sizes.
 
-#[path = "../common/asked.rs"]
-mod asked;
-#[path = "../common/case.rs"]
-mod case;
+#[path = "../common/mod.rs"]
+mod common;
 mod executors;
 mod fan;
 mod fork;
 mod ping;
 mod spawn;
-#[path = "../common/turns.rs"]
-mod turns;
 mod uneven;
 mod work;
 mod yields;
 
 use std::time::{Duration, Instant};
 
-use criterion::{Criterion, Throughput};
+use criterion::Throughput;
 
-use asked::Asked;
-use case::{Case, Side};
+use common::asked::{Asked, Size};
+use common::case::{Case, Named, Side};
 
 /// Workers of each side.
 pub(crate) const WORKERS: usize = 2;
@@ -42,24 +38,14 @@ pub(crate) const TOKIO: &str = "tokio";
 pub(crate) const SMOL: &str = "async-executor";
 pub(crate) const RAYON: &str = "rayon";
 
-/// One load: its name, its sides in their order, and how they are made.
-pub(crate) struct Load {
+/// One load; `per_iteration` is what the work of one iteration is counted in.
+pub(crate) fn load(
     name: String,
+    per_iteration: u64,
     sides: &'static [&'static str],
-    make: Box<dyn Fn() -> Case>,
-}
-
-impl Load {
-    /// `per_iteration` is what the work of one iteration is counted in.
-    pub(crate) fn new(
-        name: String,
-        per_iteration: u64,
-        sides: &'static [&'static str],
-        make: impl Fn() -> Vec<Side> + 'static,
-    ) -> Load {
-        let make = move || Case { per_iteration: Throughput::Elements(per_iteration), sides: make() };
-        Load { name, sides, make: Box::new(make) }
-    }
+    make: impl Fn() -> Vec<Side> + 'static,
+) -> Named {
+    Named::new(name, sides, move || Case { per_iteration: Throughput::Elements(per_iteration), sides: make() })
 }
 
 /// A side that does `work` once an iteration.
@@ -72,21 +58,10 @@ pub(crate) fn side(name: &'static str, mut work: impl FnMut() + 'static) -> Side
 }
 
 fn main() {
-    let is_test = std::env::args().any(|argument| argument == "--test");
-    let loads: Vec<Load> = [spawn::loads, ping::loads, fan::loads, uneven::loads, yields::loads, fork::loads]
-        .iter()
-        .flat_map(|loads| loads(is_test))
-        .collect();
     let asked = Asked::read();
-    if let Some(rounds) = asked.rounds {
-        for load in loads.iter().filter(|load| load.name.contains(&asked.filter)) {
-            (load.make)().in_turns(&load.name, rounds, TURN, 1);
-        }
-        return;
-    }
-    let mut criterion = Criterion::default().sample_size(10).configure_from_args();
-    for load in &loads {
-        case::measure(&mut criterion, &format!("steal/{}", load.name), load.sides, &load.make);
-    }
-    criterion.final_summary();
+    let loads: Vec<Named> = [spawn::loads, ping::loads, fan::loads, uneven::loads, yields::loads, fork::loads]
+        .iter()
+        .flat_map(|loads| loads(asked.size == Size::Test))
+        .collect();
+    common::group::run("steal", &asked, TURN, 1, &loads);
 }

@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
+use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio};
 use crate::work::Latch;
-use crate::{Load, OURS, SMOL, Side, TOKIO, side};
+use crate::{OURS, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Load> {
+pub(crate) fn loads(is_test: bool) -> Vec<Named> {
     let rounds = if is_test { 10 } else { 1000 };
     let pairs = if is_test { 4 } else { 100 };
     let sides = &[OURS, TOKIO, SMOL];
@@ -22,14 +23,14 @@ pub(crate) fn loads(is_test: bool) -> Vec<Load> {
     let across =
         move || vec![across::<Ours>(OURS, rounds), across::<Tokio>(TOKIO, rounds), across::<Smol>(SMOL, rounds)];
     vec![
-        Load::new(format!("ping-pong, one pair, {rounds} rounds"), u64::from(rounds), sides, move || with(1)),
-        Load::new(
+        load(format!("ping-pong, one pair, {rounds} rounds"), u64::from(rounds), sides, move || with(1)),
+        load(
             format!("ping-pong, {pairs} pairs, {rounds} rounds"),
             pairs as u64 * u64::from(rounds),
             sides,
             move || with(pairs),
         ),
-        Load::new(format!("ping-pong, a task and a thread, {rounds} rounds"), u64::from(rounds), sides, across),
+        load(format!("ping-pong, a task and a thread, {rounds} rounds"), u64::from(rounds), sides, across),
     ]
 }
 

@@ -5,19 +5,20 @@ use std::task::Context;
 
 use wippy::scheduler::{Scheduler, Step, Task};
 
+use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::Latch;
-use crate::{Load, OURS, OURS_STEPS, RAYON, SMOL, Side, TOKIO, side};
+use crate::{OURS, OURS_STEPS, RAYON, SMOL, TOKIO, load, side};
 
 /// In flight, with back-pressure.
 const WINDOW: usize = 256;
 
-pub(crate) fn loads(is_test: bool) -> Vec<Load> {
+pub(crate) fn loads(is_test: bool) -> Vec<Named> {
     let tasks = if is_test { 100 } else { 10_000 };
     let at_once = &[OURS, OURS_STEPS, TOKIO, SMOL, RAYON];
     let in_flight = &[OURS, TOKIO, SMOL];
     vec![
-        Load::new(format!("spawn {tasks} tasks from outside"), tasks as u64, at_once, move || {
+        load(format!("spawn {tasks} tasks from outside"), tasks as u64, at_once, move || {
             vec![
                 outside::<Ours>(OURS, tasks),
                 steps_outside(tasks),
@@ -26,7 +27,7 @@ pub(crate) fn loads(is_test: bool) -> Vec<Load> {
                 rayon_outside(tasks),
             ]
         }),
-        Load::new(format!("spawn {tasks} tasks from a worker"), tasks as u64, at_once, move || {
+        load(format!("spawn {tasks} tasks from a worker"), tasks as u64, at_once, move || {
             vec![
                 inside::<Ours>(OURS, tasks),
                 steps_inside(tasks),
@@ -35,30 +36,20 @@ pub(crate) fn loads(is_test: bool) -> Vec<Load> {
                 rayon_inside(tasks),
             ]
         }),
-        Load::new(
-            format!("spawn {tasks} tasks from outside, {WINDOW} in flight"),
-            tasks as u64,
-            in_flight,
-            move || {
-                vec![
-                    outside_in_flight::<Ours>(OURS, tasks),
-                    outside_in_flight::<Tokio>(TOKIO, tasks),
-                    outside_in_flight::<Smol>(SMOL, tasks),
-                ]
-            },
-        ),
-        Load::new(
-            format!("spawn {tasks} tasks from a worker, {WINDOW} in flight"),
-            tasks as u64,
-            in_flight,
-            move || {
-                vec![
-                    inside_in_flight::<Ours>(OURS, tasks),
-                    inside_in_flight::<Tokio>(TOKIO, tasks),
-                    inside_in_flight::<Smol>(SMOL, tasks),
-                ]
-            },
-        ),
+        load(format!("spawn {tasks} tasks from outside, {WINDOW} in flight"), tasks as u64, in_flight, move || {
+            vec![
+                outside_in_flight::<Ours>(OURS, tasks),
+                outside_in_flight::<Tokio>(TOKIO, tasks),
+                outside_in_flight::<Smol>(SMOL, tasks),
+            ]
+        }),
+        load(format!("spawn {tasks} tasks from a worker, {WINDOW} in flight"), tasks as u64, in_flight, move || {
+            vec![
+                inside_in_flight::<Ours>(OURS, tasks),
+                inside_in_flight::<Tokio>(TOKIO, tasks),
+                inside_in_flight::<Smol>(SMOL, tasks),
+            ]
+        }),
     ]
 }
 

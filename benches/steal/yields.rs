@@ -1,12 +1,13 @@
 //! Tasks that let the others run, again and again.
 
+use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio};
 use crate::work::{Latch, Yields};
-use crate::{Load, OURS, SMOL, Side, TOKIO, side};
+use crate::{OURS, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Load> {
+pub(crate) fn loads(is_test: bool) -> Vec<Named> {
     let (tasks, yields) = if is_test { (10, 10) } else { (1000, 1000) };
-    vec![Load::new(
+    vec![load(
         format!("yield {yields} times in each of {tasks} tasks"),
         tasks as u64 * u64::from(yields),
         &[OURS, TOKIO, SMOL],

@@ -83,7 +83,12 @@ impl EngineOptions {
     #[doc(hidden)]
     #[must_use]
     pub fn config(&self, binary: usize, preempt: Preempt) -> Config {
-        let made = Made { cache: None, allocator: self.allocator, by_class: RwLock::default() };
+        let made = Made {
+            cache: None,
+            allocator: self.allocator,
+            configure: self.configure.clone(),
+            by_class: RwLock::default(),
+        };
         made.config(EngineClass::of(binary, &Limits::default(), preempt))
     }
 }
