@@ -57,7 +57,7 @@ impl Executor for Ours {
     }
 
     fn detach(&self, future: impl Future<Output = ()> + Send + 'static) {
-        drop(self.0.spawn_future(future).expect("within the bound"));
+        self.0.spawn_detached(future).expect("within the bound");
     }
 
     fn wait<T: Send + 'static>(&self, handle: OursHandle<T>) -> T {

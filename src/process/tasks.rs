@@ -20,8 +20,8 @@ impl Tasks {
     /// Runs `future` from the next free worker on. One that can't be run, because the host is full or shuts down, is
     /// dropped: whoever waits for it sees its end of a channel closed.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
-        // The error carries the future; dropping it is what is promised, as is that nobody waits for the end.
-        drop(self.0.spawn_future(future));
+        // The error carries the future; dropping it is what is promised.
+        drop(self.0.spawn_detached(future));
     }
 }
 

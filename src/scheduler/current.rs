@@ -89,9 +89,8 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     let mut future = Some(future);
-    let forked =
-        with_core(|core| core.fork(|| Content::Future(Box::pin(future.take().expect("it is asked for once")))))
-            .flatten();
+    let put = |content: &mut Content| content.put_future(future.take().expect("it is asked for once"));
+    let forked = with_core(|core| core.fork(put)).flatten();
     match (forked, future) {
         (Some(cell), _) => Ok(JoinHandle::new(cell)),
         (None, future) => Err(future.expect("nobody asked for it")),

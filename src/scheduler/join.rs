@@ -14,21 +14,51 @@ use parking_lot::Mutex;
 use super::current;
 use super::error::JoinError;
 use super::state::{TaskState, Wait};
-use super::task::{Job, Polled, Progress};
+use super::task::{Job, Progress};
 use super::unwind::guarded;
 
 /// The result of a task without its type, which its handle knows.
-pub(super) type Outcome = Result<Box<dyn Any + Send>, JoinError>;
+pub(super) type Outcome = Result<Box<dyn Any + Send>, Box<JoinError>>;
 
-impl<F: Future<Output: Send + 'static> + Send> Polled for F {
+/// The place of a future, without its type.
+pub(super) trait Pinned: Send {
+    /// One poll.
+    fn step(self: Pin<&mut Self>, context: &mut Context<'_>, is_cancelled: bool) -> Progress;
+
+    /// Drops the future.
+    fn release(self: Pin<&mut Self>);
+
+    /// True when there is a future.
+    fn is_live(&self) -> bool;
+
+    /// Takes the future out of `other`, an `Option`, when it has the type of this place.
+    fn take_over(self: Pin<&mut Self>, other: &mut dyn Any) -> bool;
+}
+
+impl<F: Future<Output: Send + 'static> + Send + 'static> Pinned for Option<F> {
     fn step(self: Pin<&mut Self>, context: &mut Context<'_>, is_cancelled: bool) -> Progress {
         if is_cancelled {
-            return Progress::Ended(Err(JoinError::Cancelled));
+            return Progress::Ended(Err(Box::new(JoinError::Cancelled)));
         }
-        match self.poll(context) {
+        let future = self.as_pin_mut().expect("a task that is not complete is there");
+        match future.poll(context) {
             Poll::Ready(output) => Progress::Ended(Ok(Box::new(output))),
             Poll::Pending => Progress::Waits(Wait::Completion),
         }
+    }
+
+    fn release(mut self: Pin<&mut Self>) {
+        self.set(None);
+    }
+
+    fn is_live(&self) -> bool {
+        self.is_some()
+    }
+
+    fn take_over(mut self: Pin<&mut Self>, other: &mut dyn Any) -> bool {
+        let Some(other) = other.downcast_mut::<Self>() else { return false };
+        self.set(other.take());
+        true
     }
 }
 
@@ -91,9 +121,10 @@ impl<T: Send + 'static> JoinHandle<T> {
 
     fn poll_result(&self, waker: impl FnOnce() -> Waker) -> Poll<Result<T, JoinError>> {
         let result = self.cell().result.as_ref().expect("a task with a handle has a place for its result");
-        result
-            .poll(waker)
-            .map(|outcome| outcome.map(|output| *output.downcast().expect("the handle knows the type of the result")))
+        result.poll(waker).map(|outcome| match outcome {
+            Ok(output) => Ok(*output.downcast().expect("the handle knows the type of the result")),
+            Err(error) => Err(*error),
+        })
     }
 
     /// Waits for the result, on a thread that is no worker. A task that waits for something when its scheduler is shut down

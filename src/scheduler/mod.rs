@@ -148,7 +148,9 @@ impl Scheduler {
     /// # Errors
     /// [`SpawnError::Full`] at the bound on live tasks, [`SpawnError::Stopped`] after a shutdown; both give the task back.
     pub fn spawn<T: Task>(&self, task: T) -> Result<TaskRef, SpawnError<T>> {
-        Ok(TaskRef(self.start(task, Content::task, false)?))
+        let cell = self.prepare(task, |content, task| content.put_task(task), false)?;
+        Arc::clone(&cell).push();
+        Ok(TaskRef(cell))
     }
 
     /// As [`Scheduler::spawn`], for a future; one poll is one step. The handle says what becomes of it.
@@ -176,11 +178,25 @@ impl Scheduler {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        Ok(JoinHandle::new(self.start(future, |future| Content::Future(Box::pin(future)), true)?))
+        let cell = self.prepare(future, |content, future| content.put_future(future), true)?;
+        Arc::clone(&cell).push();
+        Ok(JoinHandle::new(cell))
     }
 
-    /// Puts what `content` makes of `task` into a cell and a queue.
-    fn start<T>(&self, task: T, content: impl FnOnce(T) -> Content, is_awaited: bool) -> Result<Job, SpawnError<T>> {
+    /// As [`Scheduler::spawn_future`], for one that nobody waits for; it costs a little less.
+    ///
+    /// # Errors
+    /// As for [`Scheduler::spawn`]; they give the future back.
+    pub fn spawn_detached<F>(&self, future: F) -> Result<(), SpawnError<F>>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.prepare(future, |content, future| content.put_future(future), false)?.push();
+        Ok(())
+    }
+
+    /// Has `put` put `task` into a cell, which the caller puts into a queue.
+    fn prepare<T>(&self, task: T, put: impl FnOnce(&mut Content, T), is_awaited: bool) -> Result<Job, SpawnError<T>> {
         let shared = &self.0.shared;
         if shared.is_stopping() {
             return Err(SpawnError::Stopped { task });
@@ -192,10 +208,7 @@ impl Scheduler {
         }
         let cell = cell.or_else(|| shared.spare_cells.one());
         let mut cell = cell.unwrap_or_else(|| Arc::new(TaskCell::new(self.0.anchor())));
-        Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(content(task), is_awaited);
-        if let Err(job) = current::push(Arc::clone(&cell)) {
-            shared.push_from_outside(job);
-        }
+        Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(|content| put(content, task), is_awaited);
         Ok(cell)
     }
 

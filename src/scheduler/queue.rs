@@ -111,10 +111,11 @@ impl Queues {
         }
         let start = random.below(count);
         (start..start + count).map(|place| place % count).filter(|&victim| victim != me).find_map(|victim| {
-            let victim = &self.deques[victim].stealer;
-            if victim.is_empty() {
+            // What its owner does next is left to it: two tasks that wake each other would go from worker to worker.
+            if !self.deques[victim].is_worth_stealing() {
                 return None;
             }
+            let victim = &self.deques[victim].stealer;
             let first = until_settled(|| victim.steal_batch_with_limit_and_pop(deque, BATCH_MAX))?;
             // Who has many goes on having more than the thief does, so that one theft is enough for a while.
             let is_uneven =

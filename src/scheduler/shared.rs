@@ -264,7 +264,11 @@ impl Tended for Shared {
             let steps = counters.steps();
             // All of them are looked at, so that all of them are noted.
             if seen.swap(steps, Ordering::Relaxed) == steps {
-                is_anybody_waiting |= self.queues.deque_len(worker) > 0;
+                if self.queues.deque_len(worker) > 0 {
+                    // Also the first one: its owner is not about to run it.
+                    self.queues.set_first_taken(worker, false);
+                    is_anybody_waiting = true;
+                }
                 if self.held.hold(worker, |end| self.idle.driver().has_passed(end)) {
                     self.tell_replacements();
                 }

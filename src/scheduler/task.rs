@@ -1,6 +1,7 @@
 //! What a worker runs: the trait, its cell, and the handle that others hold.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use sync_wrapper::SyncWrapper;
 
 use super::current;
 use super::error::JoinError;
-use super::join::{Awaited, Outcome};
+use super::join::{Awaited, Outcome, Pinned};
 use super::shared::Shared;
 use super::state::{State, Suspend, TaskState, Wait, Wake};
 use super::unwind::guarded;
@@ -115,27 +116,49 @@ pub(super) enum Progress {
     Ended(Outcome),
 }
 
-/// A future as a task, without its type: one poll is one step.
-pub(super) trait Polled: Send {
-    fn step(self: Pin<&mut Self>, context: &mut Context<'_>, is_cancelled: bool) -> Progress;
-}
-
 /// What a cell holds.
 pub(super) enum Content {
     /// The task is complete, or none has come yet.
     Nothing,
     /// Small ones, of [`INLINE_WORDS`], lie in the cell.
     Task(SmallBox<dyn Task, [usize; INLINE_WORDS]>),
-    /// In a box of its own: without `unsafe` nothing can be pinned inside a cell.
-    Future(Pin<Box<dyn Polled>>),
+    /// In a box of its own: without `unsafe` nothing can be pinned inside a cell. The box outlives the future, for the next one
+    /// of its type.
+    Future(Pin<Box<dyn Pinned>>),
 }
 
 /// So many words of a task lie in its cell; one that is larger has a box.
-const INLINE_WORDS: usize = 6;
+const INLINE_WORDS: usize = 3;
+
+/// The box of a future that is complete is kept up to this size, in bytes.
+const BOX_KEPT_MAX: usize = 256;
 
 impl Content {
-    pub(super) fn task(task: impl Task) -> Self {
-        Self::Task(smallbox!(task))
+    pub(super) fn put_task(&mut self, task: impl Task) {
+        *self = Self::Task(smallbox!(task));
+    }
+
+    pub(super) fn put_future<F>(&mut self, future: F)
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        let mut future = Some(future);
+        let is_taken_over = match self {
+            Self::Future(place) => place.as_mut().take_over(&mut future),
+            Self::Nothing | Self::Task(_) => false,
+        };
+        if !is_taken_over {
+            *self = Self::Future(Box::pin(future));
+        }
+    }
+
+    /// True when there is a task that is not complete.
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Task(_) => true,
+            Self::Future(future) => future.is_live(),
+        }
     }
 
     fn step(&mut self, context: &mut Context<'_>, is_cancelled: bool) -> Progress {
@@ -157,6 +180,15 @@ impl Content {
         if let Self::Task(task) = self {
             task.panicked(message);
         }
+    }
+
+    /// Drops the task. That is foreign code, whose panic must not reach the worker; what it drops is gone in any case.
+    fn release(&mut self) {
+        let _ = guarded(|| match &mut *self {
+            Self::Future(future) if size_of_val(&**future) <= BOX_KEPT_MAX => future.as_mut().release(),
+            content => *content = Self::Nothing,
+        });
+        debug_assert!(!self.is_live(), "an assignment that unwinds has stored the new value");
     }
 }
 
@@ -200,16 +232,28 @@ impl TaskCell {
     }
 
     /// A task that is ready; the caller has found room for it and puts it into a queue.
-    pub(super) fn fill(&mut self, content: Content, is_awaited: bool) {
+    pub(super) fn fill(&mut self, put: impl FnOnce(&mut Content), is_awaited: bool) {
         self.state = State::ready();
         *self.steps.get_mut() = 0;
-        *self.content.get_mut().get_mut() = content;
+        put(self.content.get_mut().get_mut());
         self.result = is_awaited.then(Awaited::default);
     }
 
-    /// Drops what its task, which is complete, left behind.
-    pub(super) fn clear(&mut self) {
+    /// Drops what its task, which is complete, left behind. False when somebody else has the cell as well.
+    #[must_use]
+    pub(super) fn clear(self: &mut Arc<Self>) -> bool {
+        if self.result.is_none() {
+            // Whoever is alone with it stays so. `fill` takes over from those who had it before.
+            return Arc::strong_count(self) == 1;
+        }
+        let Some(unshared) = Arc::get_mut(self) else { return false };
+        unshared.drop_result();
+        true
+    }
+
+    fn drop_result(&mut self) {
         if let Some(result) = self.result.take() {
+            // Foreign code.
             let _ = guarded(move || drop(result));
         }
     }
@@ -250,7 +294,7 @@ impl TaskCell {
             Err(message) => {
                 // A second panic has nobody left to tell.
                 let _ = guarded(|| content.panicked(&message));
-                (Err(JoinError::Panicked { message }), After::Panicked)
+                (Err(Box::new(JoinError::Panicked { message })), After::Panicked)
             }
         };
         self.end(slot, Some(worker), State::running_to_complete, outcome);
@@ -260,7 +304,7 @@ impl TaskCell {
     /// Drops the task, which the caller, perhaps a worker, took out of a queue for good, and makes it complete.
     pub(super) fn retire(&self, worker: Option<usize>) {
         let slot = self.content.try_borrow_mut().expect("nobody is inside a step of a task that is dropped");
-        self.end(slot, worker, State::ready_to_complete, Err(JoinError::Cancelled));
+        self.end(slot, worker, State::ready_to_complete, Err(Box::new(JoinError::Cancelled)));
     }
 
     /// The task first, then the state, then the result: who sees it complete sees its resources gone, and who has the
@@ -272,7 +316,7 @@ impl TaskCell {
         complete: impl FnOnce(&State),
         outcome: Outcome,
     ) {
-        release(slot.get_mut());
+        slot.get_mut().release();
         drop(slot);
         self.scheduler.room.leave(worker);
         complete(&self.state);
@@ -285,12 +329,13 @@ impl TaskCell {
     /// Asks for the end of the task.
     pub(super) fn cancel(self: &Arc<Self>) {
         if self.state.cancel() == Wake::Enqueue {
-            Arc::clone(self).enqueue();
+            Arc::clone(self).push();
         }
     }
 
-    /// Into the deque of this thread, when it is a worker of the task's scheduler.
-    fn enqueue(self: Arc<Self>) {
+    /// Puts the task, which is ready, into the deque of this thread when that is a worker of its scheduler, otherwise into the
+    /// injector.
+    pub(super) fn push(self: Arc<Self>) {
         if let Err(job) = current::push(self) {
             let scheduler = Arc::clone(&job.scheduler);
             scheduler.push_from_outside(job);
@@ -306,13 +351,13 @@ impl TaskCell {
 impl StdWake for TaskCell {
     fn wake(self: Arc<Self>) {
         if self.state.wake() == Wake::Enqueue {
-            self.enqueue();
+            self.push();
         }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.state.wake() == Wake::Enqueue {
-            Arc::clone(self).enqueue();
+            Arc::clone(self).push();
         }
     }
 }
@@ -322,19 +367,11 @@ impl Drop for TaskCell {
     /// wait for its result.
     fn drop(&mut self) {
         let content = self.content.get_mut().get_mut();
-        if !matches!(content, Content::Nothing) {
-            release(content);
+        if content.is_live() {
+            content.release();
             self.scheduler.room.leave(None);
         }
-        self.clear();
-    }
-}
-
-/// Drops a task. That is foreign code, whose panic must not reach the worker.
-fn release(content: &mut Content) {
-    if guarded(|| *content = Content::Nothing).is_err() {
-        // What was left of it is gone; an assignment that unwinds has stored the new value.
-        debug_assert!(matches!(content, Content::Nothing));
+        self.drop_result();
     }
 }
 

@@ -114,11 +114,9 @@ impl Core {
 
     /// Keeps the cell of a task, if that is complete, unless somebody else still has it.
     pub(super) fn keep(&self, mut cell: Job) {
-        if cell.state() != TaskState::Complete {
+        if cell.state() != TaskState::Complete || !cell.clear() {
             return;
         }
-        let Some(unshared) = Arc::get_mut(&mut cell) else { return };
-        unshared.clear();
         let mut spare = self.spare.borrow_mut();
         spare.push(cell);
         if spare.len() >= 2 * SPARE_CELLS_BATCH {
@@ -127,14 +125,14 @@ impl Core {
     }
 
     /// See [`current::fork`].
-    pub(super) fn fork(&self, content: impl FnOnce() -> Content) -> Option<Job> {
+    pub(super) fn fork(&self, put: impl FnOnce(&mut Content)) -> Option<Job> {
         let queues = &self.shared.queues;
         let is_plenty = self.deque.len() >= FORKED_AHEAD || queues.has_woken();
         if is_plenty || self.retired.get() || self.shared.is_stopping() || !self.shared.room.enter(Some(self.index)) {
             return None;
         }
         let mut cell = self.new_cell();
-        Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(content(), true);
+        Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(put, true);
         self.push(Arc::clone(&cell));
         // The present step goes on with the other half, perhaps for long.
         self.tell_of_others();
