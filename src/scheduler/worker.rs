@@ -26,6 +26,10 @@ const POLL_EVERY: u64 = 127;
 /// [`PAUSE_FIRST`] on: together some ten microseconds, about what falling asleep and being woken costs.
 const SEARCH_ROUNDS: u32 = 5;
 
+/// The same for a scheduler whose only work comes from its own workers and from other threads: what a worker waits for then is
+/// mostly a task that runs, and comes sooner than it could fall asleep and be woken.
+const SEARCH_ROUNDS_WITHOUT_EVENTS: u32 = 7;
+
 /// The first pause of a search, in `spin_loop` hints.
 const PAUSE_FIRST: u32 = 8;
 
@@ -207,8 +211,7 @@ impl Core {
                     idle.running_to_searching();
                     Some(0)
                 }
-                // Nobody on the driver: events end the park there as soon as they would end a search.
-                Some(round) if round == SEARCH_ROUNDS || self.shared.has_events && !idle.is_driven() => {
+                Some(round) if self.searches_no_more(round) => {
                     idle.park(self.index, self);
                     Some(0)
                 }
@@ -246,6 +249,16 @@ impl Core {
     /// does not come back, the next tick finds the role free.
     fn is_back_soon(&self) -> bool {
         self.stretches.are_brief() && self.shared.ticker.has_thread()
+    }
+
+    /// True when a search that has gone on for so many rounds is over.
+    fn searches_no_more(&self, round: u32) -> bool {
+        if self.shared.has_events {
+            // Nobody on the driver: events end the park there as soon as they would end a search.
+            round == SEARCH_ROUNDS || !self.shared.idle.is_driven()
+        } else {
+            round == SEARCH_ROUNDS_WITHOUT_EVENTS
+        }
     }
 
     fn look_after_driver(&self) {

@@ -258,3 +258,48 @@ fn a_recursion_of_joins_lets_others_run_after_a_tick() {
     assert_eq!(other.wait(), Ok(()));
     assert!(joins.wait().is_ok_and(|joins| joins > 0));
 }
+
+#[test]
+fn a_future_that_nobody_waits_for_runs_to_its_end() {
+    let (scheduler, _) = scheduler(2);
+    let (drops, large) = (Arc::new(AtomicUsize::new(0)), [7_u8; 1000]);
+    for _ in 0..100 {
+        let (small, other) = (Dropped(Arc::clone(&drops)), Dropped(Arc::clone(&drops)));
+        scheduler.spawn_detached(async move { drop(small) }).expect("within the bound");
+        // One whose box is not kept.
+        let held = async move {
+            let _held = (large, other);
+            panic!("by intent");
+        };
+        scheduler.spawn_detached(held).expect("within the bound");
+    }
+    wait_until(|| scheduler.stats().live_tasks == 0);
+    assert_eq!(drops.load(Ordering::Relaxed), 200);
+    wait_until(|| scheduler.stats().total().panics == 100);
+}
+
+#[test]
+fn cells_that_are_kept_do_not_keep_the_scheduler() {
+    struct Nothing;
+    impl StepObserver for Nothing {
+        fn before_step(&self) {}
+        fn after_step(&self) {}
+    }
+    let observer = Arc::new(Nothing);
+    let scheduler = Scheduler::builder("freed").workers(2).ticker(&Ticker::manual()).observe(observer.clone()).build();
+    let scheduler = scheduler.expect("threads are to be had");
+    let inner = scheduler.clone();
+    let spawning = spawn(&scheduler, async move {
+        for _ in 0..1000 {
+            inner.spawn_detached(async {}).expect("within the bound");
+        }
+    });
+    for _ in 0..1000 {
+        scheduler.spawn_detached(async {}).expect("within the bound");
+    }
+    assert_eq!(spawning.wait(), Ok(()));
+    wait_until(|| scheduler.stats().live_tasks == 0);
+    scheduler.shutdown().expect("this is no worker");
+    drop(scheduler);
+    assert_eq!(Arc::strong_count(&observer), 1);
+}
