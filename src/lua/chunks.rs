@@ -10,13 +10,15 @@ use parking_lot::Mutex;
 /// How the names of these chunks begin. No script has such a name.
 const PREFIX: &str = "=[wippy ";
 
-/// The prelude, in the order in which it runs. What begins with `!` may be stopped anywhere; in all others no other
-/// coroutine of the process runs between two instructions.
-pub(super) const PRELUDE: [(&str, &str); 4] = [
-    ("core", include_str!("prelude/core.lua")),
-    ("!table", include_str!("prelude/table.lua")),
-    ("!string", include_str!("prelude/string.lua")),
-    ("!os", include_str!("prelude/os.lua")),
+/// The chunk that runs first in every VM.
+pub(super) const CORE: (&str, &str) = ("core", include_str!("prelude/core.lua"));
+
+/// What the prelude has in place of Lua's own libraries, by the names of their tables. A chunk whose name begins with `!` may be
+/// stopped anywhere; in all others no other coroutine of the process runs between two instructions.
+pub(super) const LIBRARIES: [(&str, &str, &str); 3] = [
+    ("table", "!table", include_str!("prelude/table.lua")),
+    ("string", "!string", include_str!("prelude/string.lua")),
+    ("os", "!os", include_str!("prelude/os.lua")),
 ];
 
 /// Bytecode by the name of the chunk.

@@ -13,8 +13,7 @@ use super::error::ErrorObject;
 use super::modules::{Moment, PayloadObject, Span, text_of_time};
 use crate::process::{MAILBOX_BYTES, Payload};
 
-/// How many values a table may hold that becomes a payload. Nothing preempts a conversion, and this many took 60 ms on a
-/// machine that was busy with others.
+/// How many values a table may hold that becomes a payload: nothing preempts a conversion.
 pub(super) const NODES_MAX: usize = 1 << 19;
 
 /// How many bytes a payload from a script may take: what fits a mailbox.

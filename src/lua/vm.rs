@@ -10,7 +10,7 @@ use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, V
 
 use super::call::{Answer, Args, encode};
 use super::calls;
-use super::chunks::{Chunks, PRELUDE};
+use super::chunks::{self, Chunks};
 use super::host;
 use super::meter::INSTRUCTIONS;
 use super::modules;
@@ -75,7 +75,7 @@ impl Builder<'_> {
 /// Where the VM keeps `core`.
 const CORE: &str = "core";
 
-/// Makes the table of a module in a VM whose script asks for it now.
+/// Makes the table of a module or a library in a VM whose script asks for it now.
 pub(super) fn build(lua: &Lua, own: &Arc<Own>, name: &str) -> mlua::Result<Table> {
     let core: Table = lua.named_registry_value(CORE)?;
     let builder = Builder { lua, own, core: &core, wrap: core.raw_get("wrap")? };
@@ -85,13 +85,15 @@ pub(super) fn build(lua: &Lua, own: &Arc<Own>, name: &str) -> mlua::Result<Table
 
 impl Vm {
     /// A VM for this script, the function that runs it, and its first argument.
-    pub(super) fn new(own: Arc<Own>, script: &Script, chunks: &Chunks) -> mlua::Result<(Self, Function, Table)> {
+    pub(super) fn new(own: Arc<Own>, script: &Script, known: &Chunks) -> mlua::Result<(Self, Function, Table)> {
         let libraries = StdLib::COROUTINE | StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
         if let Some(bytes) = own.usage.limits().max_memory {
             lua.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX).max(1))?;
         }
         lua.set_app_data(Arc::clone(&own));
+        // Nothing of what is made here is garbage.
+        lua.gc_stop();
         let globals = lua.globals();
         let host = lua.create_table()?;
         let are_calls_told = calls::are_told();
@@ -100,13 +102,10 @@ impl Vm {
         }
         host::install(&lua, &own, &host)?;
         text::install(&lua, &own, &host)?;
-        let core: Table = chunks.load(&lua, PRELUDE[0].0, PRELUDE[0].1)?.call(&host)?;
+        let core: Table = known.load(&lua, chunks::CORE.0, chunks::CORE.1)?.call(&host)?;
         lua.set_named_registry_value(CORE, &core)?;
-        for (name, source) in &PRELUDE[1..] {
-            chunks.load(&lua, name, source)?.call::<()>((&core, &globals))?;
-        }
-        let known = modules::install(&core, script.modules())?;
-        let units = script.load(&lua, &core, &globals, &known)?;
+        let modules = modules::install(&core, script.modules())?;
+        let units = script.load(&lua, &core, &globals, &modules)?;
         let boot = core.raw_get("boot")?;
         let vm = Self {
             guarded: core.raw_get("guarded")?,
@@ -116,6 +115,7 @@ impl Vm {
             own,
         };
         vm.set_hook(are_calls_told)?;
+        vm.lua.gc_restart();
         Ok((vm, boot, units))
     }
 

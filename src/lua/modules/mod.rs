@@ -28,6 +28,7 @@ use std::collections::HashMap;
 
 use mlua::{Function, Lua, Table, Value};
 
+use super::chunks::LIBRARIES;
 use super::vm::Builder;
 pub(super) use payload::PayloadObject;
 pub(super) use time::{Moment, Span, prepare as prepare_time, text_of as text_of_time};
@@ -153,8 +154,11 @@ pub(super) fn install(core: &Table, listed: impl Iterator<Item = &'static str>) 
     wanted.map(|module| Ok((module.name, lazy.call(module.name)?))).collect::<mlua::Result<_>>().map(Known)
 }
 
-/// Makes the table of a module.
+/// Makes the table of a module, or of a library of the prelude.
 pub(super) fn build(builder: &Builder<'_>, name: &str) -> mlua::Result<Table> {
+    if let Some((_, chunk, source)) = LIBRARIES.iter().find(|(library, ..)| *library == name) {
+        return builder.run(chunk, source, builder.core);
+    }
     let missing = || mlua::Error::runtime(format!("there is no module `{name}`"));
     let module = MODULES.iter().find(|module| module.name == name).ok_or_else(missing)?;
     if module.waits {

@@ -63,15 +63,15 @@ local makers = {}
 function core.seal(name, fields, make)
   local proxy, meta = {}, { __metatable = false }
   sealed[proxy] = true
-  local function filled()
-    if not fields then fields = make(name) end
-    meta.__index = fields
+  local function fill(with)
+    fields, meta.__index = with, with
     -- For the log of calls.
-    if host.named then host.named(name, fields) end
-    return fields
+    if host.named then host.named(name, with) end
+    return with
   end
+  local function filled() return fields or fill(make(name)) end
   if fields then
-    filled()
+    fill(fields)
   else
     makers[name] = filled
     function meta.__index(_, key) return filled()[key] end
@@ -80,7 +80,7 @@ function core.seal(name, fields, make)
     error("module `" .. name .. "` can't be changed: `" .. host.text(key) .. "`", 2)
   end
   function meta.__pairs()
-    local from, key, value = fields or filled(), nil, nil
+    local from, key, value = filled(), nil, nil
     return function()
       key, value = next(from, key)
       return key, value
@@ -92,7 +92,7 @@ end
 function core.lazy(name) return core.seal(name, nil, host.build) end
 
 -- What a module is made of, for another one that needs it.
-function core.need(name) makers[name]() end
+function core.need(name) return makers[name]() end
 
 -- Hands out what has come in; there is nothing to hand out before there are channels.
 function core.pump() return 0, false end
@@ -228,6 +228,38 @@ local function print(...)
   settle(host.print(host.concat(parts, " ")))
 end
 
+-- Arithmetic with texts that say a number.
+local string_meta = getmetatable("")
+local function arithmetic(event, operate)
+  string_meta[event] = function(left, right)
+    local first, second = tonumber(left), tonumber(right)
+    if first and second then return operate(first, second) end
+    local other = type(right) == "table" and host.metamethod(right, event)
+    if other then return other(left, right) end
+    local culprit = first and right or left
+    error("attempt to perform arithmetic on a " .. type(culprit) .. " value", 2)
+  end
+end
+arithmetic("__add", function(left, right) return left + right end)
+arithmetic("__sub", function(left, right) return left - right end)
+arithmetic("__mul", function(left, right) return left * right end)
+arithmetic("__div", function(left, right) return left / right end)
+arithmetic("__mod", function(left, right) return left % right end)
+arithmetic("__pow", function(left, right) return left ^ right end)
+arithmetic("__idiv", function(left, right) return left // right end)
+arithmetic("__unm", function(left) return -left end)
+
+string_meta.__metatable = false
+core.string_meta = string_meta
+-- What the prelude has its own functions in place of.
+core.basic = { string = string, table = table, os = os }
+
+-- It is a global and in a library that is made later, and the same function in both places.
+function core.unpack(...)
+  if not core.unpack_list then core.need("table") end
+  return core.unpack_list(...)
+end
+
 -- The globals of a script, from those of a fresh VM.
 function core.sandbox(globals, modules)
   -- The Lua parts of modules run when a script may have put something else into its globals.
@@ -246,6 +278,9 @@ function core.sandbox(globals, modules)
   globals.print = print
   globals.coroutine = core.seal("coroutine", coroutines)
   globals.math = core.seal("math", globals.math)
+  for _, name in next, { "table", "string", "os" } do globals[name] = core.lazy(name) end
+  string_meta.__index = globals.string
+  globals.unpack = core.unpack
   globals.package = core.seal("package", { path = "", cpath = "", loaded = {}, preload = {} })
   globals.require = core.require_of(globals)
   for name, module in next, modules do globals[name] = module end

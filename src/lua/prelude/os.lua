@@ -1,6 +1,6 @@
 -- `os`: the time, and what this is.
-local core, globals = ...
-local from = globals.os
+local core = ...
+local from = core.basic.os
 local error, type, next = error, type, next
 
 local PARTS = { "year", "month", "day", "hour", "min", "sec", "isdst" }
@@ -18,6 +18,6 @@ local function time(parts)
   return seconds
 end
 
-globals.os = core.seal("os", {
+return {
   time = time, date = from.date, clock = from.clock, difftime = from.difftime, platform = "wippy",
-})
+}

@@ -1,12 +1,13 @@
 -- `string`, with those functions that could hold a worker done in slices, and without what makes bytecode. Callbacks and
 -- metamethods are called from here and not from C, where nothing could be preempted.
-local core, globals = ...
+local core = ...
 local host, settle = core.host, core.settle
-local basic = globals.string
+local basic = core.basic.string
 local error, type, select, tonumber, tostring = error, type, select, tonumber, core.tostring
 local byte_find, sub, tointeger, getmetatable = basic.find, basic.sub, math.tointeger, getmetatable
 -- Those of the prelude.
-local concat, unpack = globals.table.concat, globals.table.unpack
+local tables = core.need("table")
+local concat, unpack = tables.concat, tables.unpack
 
 local fields = {}
 for name, value in next, basic do fields[name] = value end
@@ -157,27 +158,5 @@ function fields.reverse(subject)
   return concat(pieces)
 end
 
--- Arithmetic with texts that say a number.
-local meta = getmetatable("")
-local function arithmetic(event, operate)
-  meta[event] = function(left, right)
-    local first, second = tonumber(left), tonumber(right)
-    if first and second then return operate(first, second) end
-    local other = type(right) == "table" and host.metamethod(right, event)
-    if other then return other(left, right) end
-    local culprit = first and right or left
-    error("attempt to perform arithmetic on a " .. type(culprit) .. " value", 2)
-  end
-end
-arithmetic("__add", function(left, right) return left + right end)
-arithmetic("__sub", function(left, right) return left - right end)
-arithmetic("__mul", function(left, right) return left * right end)
-arithmetic("__div", function(left, right) return left / right end)
-arithmetic("__mod", function(left, right) return left % right end)
-arithmetic("__pow", function(left, right) return left ^ right end)
-arithmetic("__idiv", function(left, right) return left // right end)
-arithmetic("__unm", function(left) return -left end)
-
-meta.__index = fields
-meta.__metatable = false
-globals.string = core.seal("string", fields)
+core.string_meta.__index = fields
+return fields

@@ -1,9 +1,9 @@
 -- `table`, with those functions in Lua that would hold a worker in C: here a hook fires, and a comparison may wait.
-local core, globals = ...
+local core = ...
 local error, type, select, math_type, tointeger = error, type, select, math.type, math.tointeger
 local getmetatable, tonumber = getmetatable, tonumber
 local host = core.host
-local fields = { pack = globals.table.pack }
+local fields = { pack = core.basic.table.pack }
 
 local function check(value, at, name)
   if type(value) ~= "table" then
@@ -70,7 +70,7 @@ end
 
 -- In pieces, each of which C joins: what is joined in one go is bounded.
 local PIECE = 4096
-local join = globals.table.concat
+local join = core.basic.table.concat
 function fields.concat(list, separator, first, last)
   check(list, 1, "concat")
   separator = separator == nil and "" or separator
@@ -107,8 +107,8 @@ end
 
 -- At most so many results of one call: what Lua's stack takes, and C fills it in one go.
 local RESULTS_MAX = 100000
-local spread = globals.table.unpack
-function fields.unpack(list, first, last)
+local spread = core.basic.table.unpack
+function core.unpack_list(list, first, last)
   first = first == nil and 1 or whole(first, 2, "unpack")
   last = last == nil and #list or whole(last, 3, "unpack")
   if last - first >= RESULTS_MAX then error("too many results to unpack", 2) end
@@ -119,6 +119,7 @@ function fields.unpack(list, first, last)
   end
   return spread(list, first, last)
 end
+fields.unpack = core.unpack
 
 -- A merge sort: it needs half as much memory again, and whatever a comparison answers it ends.
 local function ascending(left, right) return left < right end
@@ -169,5 +170,4 @@ function fields.sort(list, before)
   end
 end
 
-globals.table = core.seal("table", fields)
-globals.unpack = fields.unpack
+return fields
