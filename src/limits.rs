@@ -66,6 +66,9 @@ pub struct Limits {
     pub max_open_sockets: Option<u64>,
     /// Files open at once; `None` is what the operating system allows.
     pub max_open_files: Option<u64>,
+    /// The most processes that the host of this one has at once; `None` is as many as the machine has room for. Not a limit of
+    /// the process: how close its memory lies to that of others is chosen by it.
+    pub(crate) crowd: Option<u64>,
 }
 
 impl Default for Limits {
@@ -84,6 +87,7 @@ impl Default for Limits {
             max_output: None,
             max_open_sockets: None,
             max_open_files: None,
+            crowd: None,
         }
     }
 }

@@ -146,8 +146,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Where the memories, tables and stacks of processes come from; on demand, when nothing is said. A pool makes beginnings
-    /// and ends cheaper, and takes its address space when the runtime is built.
+    /// Where the memories, tables and stacks of processes come from: slabs, when nothing is said.
     #[must_use]
     pub fn allocator(mut self, allocator: Allocator) -> Self {
         self.engine.allocator = allocator;
@@ -354,8 +353,8 @@ impl RuntimeBuilder {
             resolver: &self.resolver,
             streams: &streams,
             functions: &functions.downgrade(),
-            allocator: engines.allocator(),
             hosts: &self.hosts,
+            supply: engines.supply(),
         };
         let wasm::Loaded { mut programs, functions: mut callable, mut signatures, diagnostics: problems } =
             wasm::load(&sources, &engines, self.progress.as_deref())?;
@@ -383,7 +382,7 @@ impl RuntimeBuilder {
             blocking: self.blocking.unwrap_or_else(|| BlockingPool::new(BlockingConfig::default())),
             observer: self.observer,
             max_processes: self.max_processes,
-            allocator: self.engine.allocator,
+            supply: engines.supply(),
         };
         let loaded =
             Loaded { registry, diagnostics, policies, engines, scripts, programs, functions, callable, signatures };

@@ -126,7 +126,7 @@ pub(super) struct RunArgs {
     /// The host to run on, where the application has several terminal hosts
     #[arg(long, value_name = "ID")]
     pub(super) host: Option<String>,
-    /// Where memories and stacks come from: `on-demand`, `pool`, or `pool=SLOTS`
+    /// Where memories and stacks come from: `slab`, `on-demand`, `pool`, or `pool=SLOTS`
     #[arg(long, value_name = "KIND", default_value_t)]
     pub(super) allocator: Allocator,
     /// Writes what the process used and how it ended to this file as JSON; `-` is the standard output
@@ -212,7 +212,7 @@ pub(super) struct BatchArgs {
     /// The host to run on, where the application has several process hosts
     #[arg(long, value_name = "ID")]
     pub(super) host: Option<String>,
-    /// Where memories and stacks come from: `on-demand`, `pool`, or `pool=SLOTS`
+    /// Where memories and stacks come from: `slab`, `on-demand`, `pool`, or `pool=SLOTS`
     #[arg(long, value_name = "KIND", default_value_t)]
     pub(super) allocator: Allocator,
 }

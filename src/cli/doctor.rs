@@ -38,6 +38,7 @@ fn as_text(survey: &Survey, app: &str, colors: bool) -> String {
         ("workers", format!("{} a host, unless its entry says otherwise", machine.cores)),
         ("tick", format!("{TICK:?}")),
         ("allocator", ALLOCATOR.to_owned()),
+        ("memories", memories(survey)),
         ("code cache", cache),
         (
             "descriptors",
@@ -113,7 +114,8 @@ fn application(text: &mut String, survey: &Survey, app: &str) {
     for engine in &survey.engines {
         let stack = Bytes(engine.stack() as u64);
         let fuel = if engine.counts_fuel() { ", counting fuel" } else { "" };
-        let _ = writeln!(text, "  an engine with stacks of {stack}, {} images{fuel}", image(*engine));
+        let dense = if engine.is_dense() { ", dense memories" } else { "" };
+        let _ = writeln!(text, "  an engine with stacks of {stack}, {} images{fuel}{dense}", image(*engine));
     }
 }
 
@@ -125,6 +127,14 @@ fn has_application(survey: &Survey) -> bool {
 /// The binaries that processes are counted for.
 fn sizes(survey: &Survey) -> [(&'static str, usize, &Footprint); 2] {
     [("small", SMALL_BINARY, &survey.small), ("large", LARGE_BINARY, &survey.large)]
+}
+
+/// Where memories and stacks come from, and why.
+fn memories(survey: &Survey) -> String {
+    match &survey.without_slabs {
+        Some(reason) => format!("{}, without slabs: {reason}", survey.allocator),
+        None => survey.allocator.to_string(),
+    }
 }
 
 fn image(engine: EngineClass) -> &'static str {
@@ -163,7 +173,14 @@ fn as_json(survey: &Survey) -> String {
             "raise": found.map(|(_, bound)| &bound.raise),
         })
     };
-    let engine = |engine: &EngineClass| serde_json::json!({ "stack": engine.stack(), "image": image(*engine), "fuel": engine.counts_fuel() });
+    let engine = |engine: &EngineClass| {
+        serde_json::json!({
+            "stack": engine.stack(),
+            "image": image(*engine),
+            "fuel": engine.counts_fuel(),
+            "dense": engine.is_dense(),
+        })
+    };
     let [small, large] = sizes(survey).map(|(_, binary, footprint)| ceiling(binary, footprint));
     let report = serde_json::json!({
         "kernel": machine.kernel,
@@ -171,6 +188,7 @@ fn as_json(survey: &Survey) -> String {
         "workers": machine.cores,
         "tick_ms": TICK.as_millis(),
         "allocator": ALLOCATOR,
+        "memories": { "from": survey.allocator.to_string(), "without_slabs": survey.without_slabs },
         "cache": survey.cache,
         "descriptors": {
             "limit": machine.descriptors.limit,

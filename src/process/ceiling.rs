@@ -24,7 +24,7 @@ pub enum Resource {
     Memory,
     /// Bytes that are promised, on a system that promises no more than it has.
     Commitment,
-    /// Slots of a pool of memories, tables and stacks.
+    /// Slots for memories and stacks: of the slabs, or of the pool.
     Slots,
 }
 
@@ -41,7 +41,7 @@ impl Resource {
             Self::AddressSpace => "address space",
             Self::Memory => "memory",
             Self::Commitment => "committed memory",
-            Self::Slots => "slots of the pool",
+            Self::Slots => "slots for memories and stacks",
         }
     }
 
@@ -63,7 +63,7 @@ pub struct Footprint {
     pub memory: u64,
     /// Bytes that are promised to it from the beginning.
     pub commitment: u64,
-    /// Slots of the pool, where there is one.
+    /// Slots of the slabs or of the pool.
     pub slots: u64,
 }
 

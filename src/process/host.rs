@@ -215,6 +215,7 @@ impl Host {
         }
         let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
         let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
+        limits.crowd = u64::try_from(self.rules.bounds.processes).ok().filter(|processes| *processes < u64::MAX);
         program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
         start.check_context()?;
         self.check_open()?;

@@ -13,10 +13,13 @@ use crate::process::{
 use crate::reactor::{BlockingPool, Clock, Reactor, ReactorConfig};
 use crate::registry::{ProcessHost, Registry, Spec};
 use crate::scheduler::{REPLACEMENTS_MAX, Scheduler, StepObserver, Ticker};
-use crate::wasm::Allocator;
+use crate::wasm::{Allocator, KEPT_MAPPINGS, Supply};
 
 /// The number of the first process of a runtime.
 const FIRST_PROCESS: u64 = 1;
+
+/// Free slots keep no more than this part of the mappings there are.
+const KEPT_PART: u64 = 8;
 
 /// What hosts are made with.
 pub(super) struct HostPlan {
@@ -26,7 +29,8 @@ pub(super) struct HostPlan {
     pub(super) blocking: BlockingPool,
     pub(super) observer: Option<Arc<dyn StepObserver>>,
     pub(super) max_processes: u64,
-    pub(super) allocator: Allocator,
+    /// Where the memories and stacks of processes come from.
+    pub(super) supply: Supply,
 }
 
 impl HostPlan {
@@ -34,17 +38,16 @@ impl HostPlan {
     pub(super) fn ceiling(&self, machine: &Machine) -> Ceiling {
         let own = (self.max_processes > 0)
             .then(|| Bound::new(Resource::Processes, self.max_processes, 0, 0, "RuntimeBuilder::max_processes"));
-        // Each engine has a pool of this size: whoever has its slots here finds as many in that of its engine.
-        let pool = self.allocator.slots().map(|slots| {
-            Bound::new(
-                Resource::Slots,
-                slots.into(),
-                0,
-                0,
-                "a larger pool: `--allocator pool=SLOTS`, or RuntimeBuilder::allocator",
-            )
-        });
-        Ceiling::new(own.into_iter().chain(pool).chain(machine.bounds.iter().cloned()).collect())
+        // Each engine has a pool of this size: whoever has its slots here finds as many in that of its engine. The slabs are
+        // one for all.
+        let slots = self.supply.slots().map(|slots| Bound::new(Resource::Slots, slots, 0, 0, self.supply.advice()));
+        let mut system = machine.bounds.clone();
+        if self.supply.allocator == Allocator::Slab {
+            for bound in system.iter_mut().filter(|bound| bound.resource == Resource::Mappings) {
+                bound.reserved += KEPT_MAPPINGS.min(bound.limit / KEPT_PART);
+            }
+        }
+        Ceiling::new(own.into_iter().chain(slots).chain(system).collect())
     }
 
     /// The ticker: a thread for the real clock, and advances of a manual one.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{BuildError, EngineClass, Machine, Purpose, RuntimeBuilder};
 use crate::process::{Ceiling, Footprint};
 use crate::registry::{Diagnostics, Registry};
-use crate::wasm;
+use crate::wasm::{self, Allocator};
 
 /// The size of the small binary that a [`Survey`] counts processes for, in bytes.
 pub const SMALL_BINARY: usize = 64 << 10;
@@ -27,6 +27,10 @@ pub struct Survey {
     pub large: Footprint,
     /// Where compiled code is kept; `None` when it is not.
     pub cache: Option<PathBuf>,
+    /// Where the memories and stacks of processes come from here.
+    pub allocator: Allocator,
+    /// Why that is [`Allocator::OnDemand`] although slabs were asked for.
+    pub without_slabs: Option<String>,
     /// The engines of the application.
     pub engines: Vec<EngineClass>,
     /// What was declared; without what could not be read.
@@ -59,9 +63,11 @@ impl RuntimeBuilder {
         Ok(Survey {
             ceiling: plan.ceiling(&machine),
             machine,
-            small: wasm::usual(SMALL_BINARY, plan.allocator),
-            large: wasm::usual(LARGE_BINARY, plan.allocator),
+            small: wasm::usual(SMALL_BINARY, plan.supply),
+            large: wasm::usual(LARGE_BINARY, plan.supply),
             cache: loaded.engines.cache_directory().map(Into::into),
+            allocator: loaded.engines.supply().allocator,
+            without_slabs: loaded.engines.without_slabs().map(Into::into),
             engines: loaded.engines.classes(),
             registry: loaded.registry,
             diagnostics: loaded.diagnostics,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::engine::MEMORY_RESERVATION_BYTES;
+use super::slab;
 
 /// Tables in one slot of a pool. A component of a usual toolchain has two or three.
 const SLOT_TABLES: u32 = 4;
@@ -21,6 +22,39 @@ const PER_MODULE_MAX: u32 = 100;
 /// more than any binary asks for.
 const INSTANCE_BYTES_MAX: usize = 64 << 20;
 
+/// Mappings that free slots of the slabs keep, at most.
+pub(crate) const KEPT_MAPPINGS: u64 = slab::KEPT_MAPPINGS;
+
+/// What an engine takes memories and stacks from, as far as it is known to those who count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Supply {
+    pub(crate) allocator: Allocator,
+    /// Mappings of a stack in the slabs.
+    pub(crate) stack_mappings: u64,
+}
+
+impl Supply {
+    /// Slots there are; `None` on demand.
+    pub(crate) fn slots(self) -> Option<u64> {
+        match self.allocator {
+            Allocator::Slab => Some(slab::SHARES),
+            Allocator::OnDemand => None,
+            Allocator::Pool { .. } => self.allocator.slots().map(u64::from),
+        }
+    }
+
+    /// What is told to who has run out of them.
+    pub(crate) fn advice(self) -> &'static str {
+        match self.allocator {
+            Allocator::Pool { .. } => "a larger pool: `--allocator pool=SLOTS`, or RuntimeBuilder::allocator",
+            _ => {
+                "`max_processes` of the `process.host`, above 8192: memories lie closer together then, and there is room for a \
+                 million"
+            }
+        }
+    }
+}
+
 /// Where the memories, tables and stacks of processes come from.
 ///
 /// ```
@@ -35,8 +69,21 @@ const INSTANCE_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Allocator {
-    /// From the system when a process begins, and back to it when it ends. What is not in use costs nothing.
+    /// Memories and stacks from slabs: address space that is taken when it is first needed and cut into slots, which processes
+    /// leave to those that come after them. Beginning and ending map nothing. A slot in use holds what its guest has touched;
+    /// a free one is kept with at most 256 KiB of a memory and 64 KiB of a stack, 1,024 of each size, and all other pages go
+    /// back to the system.
+    ///
+    /// How memories lie is chosen for each entry and host. Usually each has all that 32 bits can reach, so that code needs no
+    /// check: 16,384 of them at once. For a host whose `max_processes` is above 8,192 they lie side by side and code checks
+    /// bounds, as long as `max_memory` is 1 GiB or less: 1,048,576 of them. Guests that do nothing but read and write memory
+    /// are up to a third slower then. Memories of binaries of more than 512 KiB come from the system as with `OnDemand`.
+    ///
+    /// On a system without what that takes (a limited address space, no overcommitment, pages that are not 4 KiB), it is the
+    /// same as `OnDemand`; `wippy doctor` says so.
     #[default]
+    Slab,
+    /// From the system when a process begins, and back to it when it ends. What is not in use costs nothing.
     OnDemand,
     /// From slots that are set aside when the runtime is built, for each kind of engine that the application needs: address
     /// space of 4 GiB a slot, and two memory mappings. A process takes a slot, or more when it has several memories or more
@@ -59,10 +106,10 @@ impl Allocator {
     /// The most slots of a pool. Linux gives a program 128 TiB and, unless it is told otherwise, 65,530 mappings.
     pub const SLOTS_MAX: u32 = 16_384;
 
-    /// The slots of a pool; `None` on demand.
-    pub(crate) fn slots(self) -> Option<u32> {
+    /// The slots of a pool; `None` for what is none.
+    pub(super) fn slots(self) -> Option<u32> {
         match self {
-            Self::OnDemand => None,
+            Self::Slab | Self::OnDemand => None,
             Self::Pool { slots } => Some(slots.clamp(1, Self::SLOTS_MAX)),
         }
     }
@@ -96,7 +143,10 @@ pub(super) fn slots_for(memories: u64, tables: u64) -> u64 {
 
 /// The text is no [`Allocator`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected `on-demand`, `pool`, or `pool=SLOTS` with 1 to {} slots, found `{found}`", Allocator::SLOTS_MAX)]
+#[error(
+    "expected `slab`, `on-demand`, `pool`, or `pool=SLOTS` with 1 to {} slots, found `{found}`",
+    Allocator::SLOTS_MAX
+)]
 pub struct AllocatorError {
     found: String,
 }
@@ -106,6 +156,7 @@ impl FromStr for Allocator {
 
     fn from_str(text: &str) -> Result<Self, AllocatorError> {
         match text.split_once('=') {
+            None if text == "slab" => Ok(Self::Slab),
             None if text == "on-demand" => Ok(Self::OnDemand),
             None if text == "pool" => Ok(Self::Pool { slots: Self::SLOTS }),
             Some(("pool", slots)) => slots
@@ -122,6 +173,7 @@ impl FromStr for Allocator {
 impl fmt::Display for Allocator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Slab => f.write_str("slab"),
             Self::OnDemand => f.write_str("on-demand"),
             Self::Pool { slots } => write!(f, "pool={slots}"),
         }
@@ -134,11 +186,11 @@ mod tests {
 
     #[test]
     fn it_is_written_as_it_is_read() {
-        for text in ["on-demand", "pool=1", "pool=16384"] {
+        for text in ["slab", "on-demand", "pool=1", "pool=16384"] {
             assert_eq!(text.parse::<Allocator>().map(|allocator| allocator.to_string()), Ok(text.to_owned()));
         }
         assert_eq!("pool".parse(), Ok(Allocator::Pool { slots: Allocator::SLOTS }));
-        for text in ["", "pool=0", "pool=16385", "pool=", "pool=many", "on-demand=5", "heap"] {
+        for text in ["", "pool=0", "pool=16385", "pool=", "pool=many", "on-demand=5", "slab=5", "heap"] {
             let error = text.parse::<Allocator>().unwrap_err().to_string();
             assert!(error.contains("pool=SLOTS") && error.ends_with(&format!("found `{text}`")), "{error}");
         }

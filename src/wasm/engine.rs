@@ -7,14 +7,15 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use wasmtime::{Config, Engine};
 
-use super::allocator::Allocator;
+use super::allocator::{Allocator, Supply};
 use super::cache::Cache;
+use super::slab::{Guards, Slabs, Tier};
 use crate::limits::Limits;
 use crate::registry::Preempt;
 
 /// The stacks there are, in bytes, smallest first. The engine fixes a guest's stack when code is compiled, so `max_stack`
 /// selects the smallest of these that has what is asked for; no limit, and anything beyond, selects the largest.
-const STACK_CLASSES: [usize; 4] = [256 << 10, 1 << 20, 4 << 20, 16 << 20];
+pub(super) const STACK_CLASSES: [usize; 4] = [256 << 10, 1 << 20, 4 << 20, 16 << 20];
 
 /// The stack that a process gets which asked for this much, in bytes.
 pub(super) fn stack_class(max_stack: Option<u64>) -> usize {
@@ -38,7 +39,7 @@ const BACKTRACE_FRAMES: std::num::NonZeroUsize = std::num::NonZeroUsize::new(32)
 /// How engines are made.
 ///
 /// Defaults: compiled code is cached on disk, where the feature `cache` is built in, in wasmtime's own folder; memories and
-/// stacks are allocated on demand.
+/// stacks come from slabs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EngineOptions {
@@ -72,7 +73,7 @@ impl fmt::Debug for Configure {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache: cfg!(feature = "cache"), cache_directory: None, allocator: Allocator::OnDemand, configure: None }
+        Self { cache: cfg!(feature = "cache"), cache_directory: None, allocator: Allocator::default(), configure: None }
     }
 }
 
@@ -83,13 +84,8 @@ impl EngineOptions {
     #[doc(hidden)]
     #[must_use]
     pub fn config(&self, binary: usize, preempt: Preempt) -> Config {
-        let made = Made {
-            cache: None,
-            allocator: self.allocator,
-            configure: self.configure.clone(),
-            by_class: RwLock::default(),
-        };
-        made.config(EngineClass::of(binary, &Limits::default(), preempt))
+        let made = Made::new(None, self);
+        made.config(EngineClass::of(binary, &Limits::default(), preempt, made.allocator))
     }
 }
 
@@ -143,6 +139,8 @@ pub struct EngineClass {
     fuel: bool,
     /// Whether loops and functions look at the epoch, so that a slice ends.
     epochs: bool,
+    /// How memories lie.
+    tier: Tier,
 }
 
 impl EngineClass {
@@ -165,14 +163,34 @@ impl EngineClass {
         self.fuel
     }
 
+    /// Whether memories lie side by side and code checks bounds: for hosts of very many processes.
+    #[must_use]
+    pub fn is_dense(self) -> bool {
+        self.tier == Tier::Dense
+    }
+
     pub(super) fn image(self) -> Image {
         self.image
     }
 
+    pub(super) fn tier(self) -> Tier {
+        self.tier
+    }
+
+    /// Whether code of one can run with the limits of the other: only their memories lie in different ways.
+    pub(super) fn serves(self, other: Self) -> bool {
+        Self { tier: other.tier, ..self } == other
+    }
+
     /// The class of a process with these limits, of a binary of this many bytes.
-    pub(crate) fn of(binary: usize, limits: &Limits, preempt: Preempt) -> Self {
+    pub(crate) fn of(binary: usize, limits: &Limits, preempt: Preempt, allocator: Allocator) -> Self {
+        let image = Image::of(binary);
         Self {
-            image: Image::of(binary),
+            image,
+            tier: match (allocator, image) {
+                (Allocator::Slab, Image::Copied) => Tier::of(limits),
+                _ => Tier::Elided,
+            },
             stack: stack_class(limits.max_stack),
             fuel: limits.max_fuel.is_some(),
             epochs: preempt != Preempt::None,
@@ -188,6 +206,9 @@ struct Made {
     cache: Option<Cache>,
     allocator: Allocator,
     configure: Option<Configure>,
+    slabs: Option<Arc<Slabs>>,
+    /// Why there are no slabs, where somebody wanted them.
+    without_slabs: Option<String>,
     by_class: RwLock<Vec<(EngineClass, Engine)>>,
 }
 
@@ -205,14 +226,9 @@ impl Engines {
                 Err(error) => uncached = Some(error),
             }
         }
-        let engines = Self(Arc::new(Made {
-            cache,
-            allocator: options.allocator,
-            configure: options.configure.clone(),
-            by_class: RwLock::default(),
-        }));
+        let engines = Self(Arc::new(Made::new(cache, options)));
         // The most common one: a machine that lacks something is told before anything is loaded.
-        engines.get(EngineClass::of(0, &Limits::default(), Preempt::Epoch))?;
+        engines.get(EngineClass::of(0, &Limits::default(), Preempt::Epoch, engines.0.allocator))?;
         Ok((engines, uncached))
     }
 
@@ -239,6 +255,12 @@ impl Engines {
         Ok(engine)
     }
 
+    /// Why memories and stacks are allocated on demand although slabs were asked for.
+    #[must_use]
+    pub fn without_slabs(&self) -> Option<&str> {
+        self.0.without_slabs.as_deref()
+    }
+
     /// The classes of the engines that were made so far.
     #[must_use]
     pub fn classes(&self) -> Vec<EngineClass> {
@@ -246,8 +268,13 @@ impl Engines {
     }
 
     /// Where the memories, tables and stacks of processes come from.
-    pub(crate) fn allocator(&self) -> Allocator {
-        self.0.allocator
+    pub(crate) fn supply(&self) -> Supply {
+        const MAPPINGS_OF_A_GUARD: u64 = 2;
+        let stack_mappings = match self.0.slabs.as_ref().map(|slabs| slabs.guards()) {
+            Some(Guards::Mappings) => MAPPINGS_OF_A_GUARD,
+            Some(Guards::Marks) | None => 0,
+        };
+        Supply { allocator: self.0.allocator, stack_mappings }
     }
 
     /// Where compiled code is kept; `None` when it is not.
@@ -269,6 +296,22 @@ impl Engines {
 }
 
 impl Made {
+    /// No engine yet. Where there can be no slabs, all comes from the system.
+    fn new(cache: Option<Cache>, options: &EngineOptions) -> Self {
+        let (mut allocator, mut slabs, mut without_slabs) = (options.allocator, None, None);
+        if allocator == Allocator::Slab {
+            match Slabs::new() {
+                Ok(made) => slabs = Some(made),
+                Err(error) => {
+                    tracing::info!(%error, "memories and stacks are allocated on demand");
+                    (allocator, without_slabs) = (Allocator::OnDemand, Some(error.to_string()));
+                }
+            }
+        }
+        let configure = options.configure.clone();
+        Self { cache, allocator, configure, slabs, without_slabs, by_class: RwLock::default() }
+    }
+
     fn config(&self, class: EngineClass) -> Config {
         let mut config = Config::new();
         if let Some(Configure(configure)) = &self.configure {
@@ -291,6 +334,10 @@ impl Made {
             .allocation_strategy(self.allocator.strategy());
         if let Some(cache) = &self.cache {
             cache.serve(&mut config);
+        }
+        if let Some(slabs) = &self.slabs {
+            // An image is mapped into a memory of the engine's own.
+            slabs.serve(&mut config, (class.image == Image::Copied).then_some(class.tier));
         }
         config
     }
@@ -316,15 +363,19 @@ mod tests {
         let same = |one: EngineClass, other: EngineClass| {
             Engine::same(&engines.get(one).expect("an engine"), &engines.get(other).expect("an engine"))
         };
-        let class = |binary, limits: &Limits| EngineClass::of(binary, limits, Preempt::Epoch);
+        let class = |binary, limits: &Limits| EngineClass::of(binary, limits, Preempt::Epoch, Allocator::Slab);
         let usual = class(100, &limits);
         assert!(same(usual, class(COPIED_BINARY_MAX, &limits)));
         assert!(!same(usual, class(COPIED_BINARY_MAX + 1, &limits)));
-        assert!(!same(usual, EngineClass::of(100, &limits, Preempt::None)));
+        assert!(!same(usual, EngineClass::of(100, &limits, Preempt::None, Allocator::Slab)));
         limits.max_fuel = Some(1);
         assert!(!same(usual, class(100, &limits)));
         limits.max_fuel = None;
         limits.max_stack = Some(2 << 20);
         assert!(!same(usual, class(100, &limits)));
+        let crowded = class(100, &Limits { crowd: Some(100_000), ..Limits::default() });
+        assert!(crowded.is_dense() && crowded.serves(usual) && !same(usual, crowded));
+        let large = class(COPIED_BINARY_MAX + 1, &Limits { crowd: Some(100_000), ..Limits::default() });
+        assert!(!large.is_dense() && !large.serves(usual), "its memory is mapped");
     }
 }

@@ -2,9 +2,10 @@
 
 use wasmtime::ResourcesRequired;
 
-use super::allocator::{Allocator, slots_for};
+use super::allocator::{Allocator, Supply, slots_for};
 use super::engine::{EngineClass, HOST_STACK_BYTES, Image, MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES};
 use super::program::Target;
+use super::slab::{ELIDED_SHARES, Slabs, Tier};
 use crate::limits::Limits;
 use crate::process::Footprint;
 use crate::registry::Preempt;
@@ -19,6 +20,9 @@ const MEMORY_MAPPINGS: u64 = 3;
 /// Mappings of a memory in a pool: what is accessible, and what is reserved behind that up to the next one. Those of stacks are
 /// made with the pool, and tables are one mapping together.
 const POOLED_MEMORY_MAPPINGS: u64 = 2;
+
+/// Mappings of an elided memory of the slabs: what is accessible, and what is reserved behind that up to the next one.
+const ELIDED_MEMORY_MAPPINGS: u64 = 2;
 
 /// A mapped image splits what is accessible in three.
 const IMAGE_MAPPINGS: u64 = 2;
@@ -59,11 +63,11 @@ pub(super) struct Needs {
     tables: u64,
     /// Tables that are mapped by themselves from the beginning.
     large_tables: u64,
-    allocator: Allocator,
+    supply: Supply,
 }
 
 impl Needs {
-    pub(super) fn of(binary: usize, target: &Target, allocator: Allocator) -> Self {
+    pub(super) fn of(binary: usize, target: &Target, supply: Supply) -> Self {
         let resources = match target {
             Target::ComponentCommand { pre, .. } | Target::Component { pre, .. } => {
                 pre.component().resources_required()
@@ -82,19 +86,23 @@ impl Needs {
             initial: pages.saturating_mul(PAGE_BYTES).saturating_mul(memories),
             tables: resources.map_or(UNKNOWN_COUNT, |resources| u64::from(resources.num_tables)),
             large_tables: resources.map_or(0, large),
-            allocator,
+            supply,
         }
     }
 
     /// Those of a usual binary of this size: one memory with a page.
-    fn usual(binary: usize, allocator: Allocator) -> Self {
-        Self { binary: binary as u64, memories: 1, initial: PAGE_BYTES, tables: 1, large_tables: 0, allocator }
+    fn usual(binary: usize, supply: Supply) -> Self {
+        Self { binary: binary as u64, memories: 1, initial: PAGE_BYTES, tables: 1, large_tables: 0, supply }
+    }
+
+    pub(super) fn allocator(&self) -> Allocator {
+        self.supply.allocator
     }
 
     /// Tables that may be large without a mapping of their own beside the footprint: in a pool all of them.
     pub(super) fn large_tables(&self) -> u64 {
-        match self.allocator {
-            Allocator::OnDemand => self.large_tables,
+        match self.supply.allocator {
+            Allocator::Slab | Allocator::OnDemand => self.large_tables,
             Allocator::Pool { .. } => u64::MAX,
         }
     }
@@ -107,7 +115,10 @@ impl Needs {
             Image::Mapped => (IMAGE_MAPPINGS, LARGE_INSTANCE_MAPPINGS, 0),
         };
         let memory = MEMORY_RESERVATION_BYTES + 2 * MEMORY_GUARD_BYTES;
-        if let Allocator::Pool { .. } = self.allocator {
+        if self.supply.allocator == Allocator::Slab {
+            return self.in_slabs(class, (image, instance, copied));
+        }
+        if let Allocator::Pool { .. } = self.supply.allocator {
             // The rest was taken when the pool was made, before the system was asked what there is.
             return Footprint {
                 mappings: self.memories * (POOLED_MEMORY_MAPPINGS + image) + instance,
@@ -126,11 +137,36 @@ impl Needs {
             slots: 0,
         }
     }
+
+    /// That of a process whose stack is in the slabs, and its memories are, too, unless they are mapped.
+    fn in_slabs(&self, class: EngineClass, (image, instance, copied): (u64, u64, u64)) -> Footprint {
+        let each = self.initial.checked_div(self.memories).unwrap_or(0);
+        let (mappings, address_space, shares) = match (class.image(), class.tier()) {
+            (Image::Mapped, _) => {
+                let bytes = MEMORY_RESERVATION_BYTES + 2 * MEMORY_GUARD_BYTES;
+                (MEMORY_MAPPINGS + image, bytes.max(each.saturating_mul(2)), 0)
+            }
+            (Image::Copied, tier @ Tier::Elided) => {
+                (ELIDED_MEMORY_MAPPINGS, Slabs::memory_bytes(tier, each), ELIDED_SHARES)
+            }
+            (Image::Copied, tier @ Tier::Dense) => (0, Slabs::memory_bytes(tier, each), 1),
+        };
+        Footprint {
+            mappings: self.supply.stack_mappings + self.memories * mappings + instance + self.large_tables,
+            address_space: Slabs::stack_bytes(class.stack())
+                .saturating_add(self.memories.saturating_mul(address_space)),
+            memory: RESIDENT_BYTES + copied,
+            commitment: self.initial,
+            // Its stack takes one, too.
+            slots: (self.memories * shares).max(1),
+        }
+    }
 }
 
 /// What one process takes whose entry names no limits, of a usual binary of so many bytes.
-pub(crate) fn usual(binary: usize, allocator: Allocator) -> Footprint {
-    Needs::usual(binary, allocator).footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch))
+pub(crate) fn usual(binary: usize, supply: Supply) -> Footprint {
+    let class = EngineClass::of(binary, &Limits::default(), Preempt::Epoch, supply.allocator);
+    Needs::usual(binary, supply).footprint(class)
 }
 
 #[cfg(test)]
@@ -139,33 +175,56 @@ mod tests {
 
     fn footprint(needs: Needs) -> Footprint {
         let binary = usize::try_from(needs.binary).expect("a size");
-        needs.footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch))
+        needs.footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch, needs.supply.allocator))
+    }
+
+    fn supply(allocator: Allocator) -> Supply {
+        Supply { allocator, stack_mappings: 0 }
     }
 
     #[test]
     fn a_process_takes_what_its_binary_has() {
-        let small = usual(100 << 10, Allocator::OnDemand);
-        assert_eq!((small.mappings, usual(1 << 20, Allocator::OnDemand).mappings), (5, 8));
+        let on_demand = supply(Allocator::OnDemand);
+        let small = usual(100 << 10, on_demand);
+        assert_eq!((small.mappings, usual(1 << 20, on_demand).mappings), (5, 8));
         assert_eq!(small.memory, (48 << 10) + (100 << 10));
         assert_eq!(small.commitment, (1 << 20) + (256 << 10) + (64 << 10));
         assert!((4 << 30..5 << 30).contains(&small.address_space));
-        let none = Needs { memories: 0, initial: 0, ..Needs::usual(100, Allocator::OnDemand) };
+        let none = Needs { memories: 0, initial: 0, ..Needs::usual(100, on_demand) };
         assert_eq!((footprint(none).mappings, footprint(none).address_space), (2, (1 << 20) + (256 << 10)));
-        let many = Needs { memories: 3, large_tables: 2, ..Needs::usual(100, Allocator::OnDemand) };
+        let many = Needs { memories: 3, large_tables: 2, ..Needs::usual(100, on_demand) };
         assert_eq!(footprint(many).mappings, 2 + 9 + 2);
-        let huge = Needs { initial: 6 << 30, ..Needs::usual(100, Allocator::OnDemand) };
+        let huge = Needs { initial: 6 << 30, ..Needs::usual(100, on_demand) };
         assert!(footprint(huge).address_space > 12 << 30);
     }
 
     #[test]
     fn in_a_pool_a_process_takes_slots_and_the_mappings_of_its_memories() {
-        let pool = Allocator::Pool { slots: 5 };
+        let pool = supply(Allocator::Pool { slots: 5 });
         let (small, large) = (usual(100 << 10, pool), usual(1 << 20, pool));
         assert_eq!((small.mappings, small.address_space, small.slots), (2, 0, 1));
         assert_eq!((large.mappings, large.slots, large.memory), (5, 1, 48 << 10));
         assert_eq!(small.commitment, 64 << 10, "its stack is a part of the pool");
         let many = Needs { memories: 3, tables: 17, large_tables: 2, ..Needs::usual(100, pool) };
         assert_eq!((footprint(many).mappings, footprint(many).slots, many.large_tables()), (6, 5, u64::MAX));
+    }
+
+    #[test]
+    fn in_slabs_a_process_takes_shares_and_hardly_a_mapping() {
+        let slabs = supply(Allocator::Slab);
+        let (small, large) = (usual(100 << 10, slabs), usual(1 << 20, slabs));
+        assert_eq!((small.mappings, small.slots), (2, 64));
+        assert_eq!((large.mappings, large.slots), (6, 1), "its memory is mapped");
+        assert!((4 << 30..5 << 30).contains(&small.address_space) && (4 << 30..5 << 30).contains(&large.address_space));
+        let crowded = Limits { crowd: Some(100_000), ..Limits::default() };
+        let dense = |needs: Needs| needs.footprint(EngineClass::of(100, &crowded, Preempt::Epoch, Allocator::Slab));
+        let one = dense(Needs::usual(100, slabs));
+        assert_eq!((one.mappings, one.slots), (0, 1));
+        assert!(one.address_space < 2 << 20, "{one:?}");
+        assert_eq!(dense(Needs { memories: 3, large_tables: 2, ..Needs::usual(100, slabs) }).slots, 3);
+        assert_eq!(dense(Needs { memories: 0, initial: 0, ..Needs::usual(100, slabs) }).slots, 1);
+        let guarded = Supply { stack_mappings: 2, ..slabs };
+        assert_eq!((usual(100, guarded).mappings, dense(Needs::usual(100, guarded)).mappings), (4, 2));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use wasmtime::component::{self, Component};
 
 use self::binary::{Binary, read_all};
 use self::guest::{FunctionSpec, GuestSpec};
-use super::allocator::Allocator;
+use super::allocator::{Allocator, Supply};
 use super::engine::{EngineClass, Engines};
 use super::exports::{self, MethodError, START};
 use super::footprint::Needs;
@@ -55,7 +55,7 @@ pub(crate) struct Sources<'a> {
     /// What guests may call, once there are functions.
     pub(crate) functions: &'a WeakFunctions,
     /// That of the engines.
-    pub(crate) allocator: Allocator,
+    pub(crate) supply: Supply,
     /// What the embedder provides.
     pub(crate) hosts: &'a HostFunctions,
 }
@@ -105,7 +105,7 @@ fn run(
     progress: Option<&dyn Progress>,
 ) -> Loaded {
     let binaries = read_all(entries, sources);
-    let classes = Classes::of(sources.registry);
+    let classes = Classes::of(sources.registry, sources.supply.allocator);
     let codes = compile_all(entries, &binaries, &classes, engines, progress);
     let linkers = Linkers { hosts: sources.hosts.clone(), ..Linkers::default() };
     let shared = Arc::new(program::Shared {
@@ -142,15 +142,16 @@ fn problem(entry: &Entry, code: &'static str, field: &str, message: String) -> D
 /// What the hosts of an application say of limits and preemption: which engines an entry needs.
 struct Classes<'r> {
     hosts: Vec<&'r ProcessHost>,
+    allocator: Allocator,
 }
 
 impl<'r> Classes<'r> {
-    fn of(registry: &'r Registry) -> Self {
+    fn of(registry: &'r Registry, allocator: Allocator) -> Self {
         let hosts = registry.iter().filter_map(|entry| match entry.spec() {
             Spec::ProcessHost(host) => Some(host),
             _ => None,
         });
-        Self { hosts: hosts.collect() }
+        Self { hosts: hosts.collect(), allocator }
     }
 
     /// The hosts that take an entry, as far as preemption goes.
@@ -162,9 +163,11 @@ impl<'r> Classes<'r> {
     /// and most applications have no other kind.
     fn limits(&self, spec: &GuestSpec<'_>) -> Vec<Limits> {
         let silent = LimitsSpec::default();
-        let resolve = |defaults, ceilings| LimitsSpec::resolve(&[spec.limits, defaults], ceilings);
-        let declared: Vec<_> =
-            self.taking(spec.preempt).map(|host| resolve(&host.default_limits, &host.limits)).collect();
+        let resolve =
+            |defaults: &LimitsSpec, ceilings: &LimitsSpec| LimitsSpec::resolve(&[spec.limits, defaults], ceilings);
+        let on =
+            |host: &ProcessHost| Limits { crowd: host.max_processes, ..resolve(&host.default_limits, &host.limits) };
+        let declared: Vec<_> = self.taking(spec.preempt).map(on).collect();
         // An entry that nobody takes is compiled all the same, so that what is wrong with it is told.
         let is_taken_by_terminals = spec.preempt != Preempt::None || declared.is_empty();
         is_taken_by_terminals.then(|| resolve(&silent, &silent)).into_iter().chain(declared).collect()
@@ -174,7 +177,7 @@ impl<'r> Classes<'r> {
     fn needed(&self, binary: usize, spec: &GuestSpec<'_>) -> Vec<EngineClass> {
         let mut classes = Vec::new();
         for limits in self.limits(spec) {
-            let class = EngineClass::of(binary, &limits, spec.preempt);
+            let class = EngineClass::of(binary, &limits, spec.preempt, self.allocator);
             if !classes.contains(&class) {
                 classes.push(class);
             }
@@ -368,7 +371,7 @@ fn link(
         };
         let program = Program {
             entry: entry.id().clone(),
-            needs: Needs::of(size, &targets[0].1, sources.allocator),
+            needs: Needs::of(size, &targets[0].1, sources.supply),
             targets,
             binary: size,
             limits: spec.limits.clone(),

@@ -27,11 +27,13 @@ mod load;
 mod memory;
 mod module;
 mod program;
+mod slab;
 mod state;
 pub mod value;
 mod warm;
 
 pub use allocator::{Allocator, AllocatorError};
+pub(crate) use allocator::{KEPT_MAPPINGS, Supply};
 pub use engine::{Configure, EngineClass, EngineError, EngineOptions, Engines};
 pub(crate) use footprint::usual;
 pub(crate) use host::HostFunctions;

@@ -360,9 +360,11 @@ impl Program {
         }
     }
 
-    fn target(&self, limits: &Limits) -> Option<&Arc<Target>> {
-        let wanted = EngineClass::of(self.binary, limits, self.preempt);
-        self.targets.iter().find(|(class, _)| *class == wanted).map(|(_, target)| target)
+    /// The code for a process with these limits. Where memories lie in another way than it would have them is as good.
+    fn target(&self, limits: &Limits) -> Option<&(EngineClass, Arc<Target>)> {
+        let wanted = EngineClass::of(self.binary, limits, self.preempt, self.needs.allocator());
+        let exact = self.targets.iter().find(|(class, _)| *class == wanted);
+        exact.or_else(|| self.targets.iter().find(|(class, _)| class.serves(wanted)))
     }
 }
 
@@ -410,8 +412,7 @@ impl process::Program for Startable {
     }
 
     fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
-        let wanted = EngineClass::of(self.0.binary, limits, self.0.preempt);
-        let Some((class, _)) = self.0.targets.iter().find(|(class, _)| *class == wanted) else {
+        let Some((class, _)) = self.0.target(limits) else {
             return Err(ArgumentError::new(
                 "`max_stack` and `max_fuel` are compiled in, and it was not compiled for these: write them under `limits:` of \
                  the entry, or under `default_limits:` of a host",
@@ -422,7 +423,7 @@ impl process::Program for Startable {
     }
 
     fn footprint(&self, limits: &Limits) -> Footprint {
-        self.0.needs.footprint(EngineClass::of(self.0.binary, limits, self.0.preempt))
+        self.0.needs.footprint(self.0.target(limits).unwrap_or(&self.0.targets[0]).0)
     }
 
     fn receives(&self) -> bool {
@@ -439,7 +440,7 @@ impl process::Program for Startable {
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
         // The limits went through `settle`; without that the first engine is as good as any.
-        let target = self.0.target(birth.usage.limits()).unwrap_or(&self.0.targets[0].1);
+        let (_, target) = self.0.target(birth.usage.limits()).unwrap_or(&self.0.targets[0]);
         Box::new(Fiber::new(Arc::clone(&self.0), Arc::clone(target), birth))
     }
 

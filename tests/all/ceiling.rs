@@ -200,7 +200,11 @@ fn fill_pool(sleepers: &Sleepers, kind: &str) -> Vec<ProcessHandle> {
         match sleepers.spawn(kind, "processes") {
             Ok(process) => processes.push(process),
             Err(SpawnError::Busy { bound, allowed, live, .. }) => {
-                assert_eq!((bound, allowed, live), ("slots of the pool", processes.len(), processes.len()), "{kind}");
+                assert_eq!(
+                    (bound, allowed, live),
+                    ("slots for memories and stacks", processes.len(), processes.len()),
+                    "{kind}"
+                );
                 return processes;
             }
             Err(refused) => panic!("{refused}"),
@@ -264,7 +268,7 @@ fn the_command_line_has_a_pool_too() {
     let run = |allocator: &str| run_in(&fixture("apps/hello"), ["run", "--allocator", allocator, "greet", "World"]);
     let on_demand = run("on-demand");
     assert_eq!(on_demand.code, Some(0), "{}", on_demand.golden());
-    for allocator in ["pool=2", "pool"] {
+    for allocator in ["slab", "pool=2", "pool"] {
         assert_eq!(run(allocator).golden(), on_demand.golden());
     }
     let wrong = run("pool=0");
@@ -322,7 +326,8 @@ fn the_program_at_its_ceiling() {
         let maximum = getrlimit(SystemLimit::As).maximum;
         setrlimit(SystemLimit::As, Rlimit { current: Some(LITTLE), maximum }).expect("a lower limit");
     }
-    let sleepers = Sleepers::new(0);
+    // Where a process takes most mappings, so that these are the bound.
+    let sleepers = Sleepers::with(|builder| builder.allocator(Allocator::OnDemand));
     for kind in KINDS {
         fill_and_leave(&sleepers, kind, &mode);
     }
@@ -454,18 +459,24 @@ fn the_doctor_tells_the_ceiling_and_what_raises_it() {
     assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{}", said.golden());
     let report: Value = serde_json::from_str(&said.stdout).expect("JSON");
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>().join(" ");
-    assert_eq!(keys(&report), "allocator application bounds cache ceiling cores descriptors kernel tick_ms workers");
+    assert_eq!(
+        keys(&report),
+        "allocator application bounds cache ceiling cores descriptors kernel memories tick_ms workers"
+    );
     for bound in report["bounds"].as_array().expect("a list") {
         assert_eq!(keys(bound), "in_use large limit name raise reserved small unit");
         assert!(!bound["raise"].as_str().expect("a text").is_empty(), "{bound}");
     }
+    let reason = "the address space is limited (`ulimit -v`)";
+    assert_eq!(report["memories"], json!({ "from": "on-demand", "without_slabs": reason }));
     for size in ["small", "large"] {
         let ceiling = &report["ceiling"][size];
         let least = report["bounds"].as_array().expect("a list").iter().filter_map(|bound| bound[size].as_u64()).min();
         assert_eq!((ceiling["processes"].as_u64(), least.is_some_and(|least| least < 20)), (least, true), "{ceiling}");
         assert_eq!((&ceiling["bound"], &ceiling["raise"]), (&json!("address space"), &json!("ulimit -v unlimited")));
     }
-    let engine = |stack: u64, fuel: bool| json!({ "stack": stack << 20, "image": "copied", "fuel": fuel });
+    let engine =
+        |stack: u64, fuel: bool| json!({ "stack": stack << 20, "image": "copied", "fuel": fuel, "dense": false });
     let engines = report["application"]["engines"].as_array().expect("a list");
     for expected in [engine(1, false), engine(1, true), engine(4, false)] {
         assert!(engines.contains(&expected), "{expected} in {engines:?}");

@@ -10,6 +10,8 @@ mod ceiling;
 mod control;
 /// Every function of every interface, and the test in which a guest calls it.
 mod coverage;
+/// A crowd that sleeps.
+mod density;
 /// Programs of an embedder.
 mod embed;
 /// Ends in every state, and what a guest may do to the stack below it.
@@ -56,6 +58,8 @@ mod scheduling;
 /// What policies let guests do.
 #[cfg(feature = "cli")]
 mod security;
+/// Slots that go round, and what guests find in them.
+mod slabs;
 /// Guests among processes.
 #[cfg(feature = "cli")]
 mod society;
