@@ -69,7 +69,7 @@ pub enum TypedError {
     #[error(transparent)]
     Call(#[from] CallError),
     /// The process ended otherwise.
-    #[error("`{entry}`: {exit}")]
+    #[error("{}", ended(.entry, .exit))]
     Ended {
         /// The entry.
         entry: EntryId,
@@ -90,6 +90,14 @@ pub enum TypedError {
         /// The entry.
         entry: EntryId,
     },
+}
+
+/// How a process ended; a failure says itself of which entry.
+fn ended(entry: &EntryId, exit: &Exit) -> String {
+    match exit {
+        Exit::Failed(failure) => failure.message.clone(),
+        exit => format!("`{entry}`: {exit}"),
+    }
 }
 
 impl TypedError {
@@ -124,13 +132,13 @@ impl Runtime {
     /// use wippy::Runtime;
     ///
     /// let runtime = Runtime::builder().load("fixtures/apps/mission").build()?;
-    /// let multiply = runtime.typed::<(i32, i32), i32>("myns:compute_worker")?;
+    /// let multiply = runtime.typed::<(i64, i64), i64>("myns:compute_worker")?;
     /// assert_eq!(multiply.call((6, 7))?, 42);
     ///
-    /// let error = runtime.typed::<(String,), i32>("myns:compute_worker").unwrap_err();
+    /// let error = runtime.typed::<(String,), i64>("myns:compute_worker").unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "`myns:compute_worker` is `func(a: s32, b: s32) -> s32`, not `func(p0: string) -> s32`"
+    ///     "`myns:compute_worker` is `func(a: s64, b: s64) -> s64`, not `func(p0: string) -> s64`"
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -238,7 +246,7 @@ impl<P: WitParams, R: WitReturn> TypedEntry<P, R> {
     /// use wippy::Runtime;
     ///
     /// let runtime = Runtime::builder().load("fixtures/apps/mission").build()?;
-    /// let multiply = runtime.typed::<(i32, i32), i32>("myns:compute_worker")?;
+    /// let multiply = runtime.typed::<(i64, i64), i64>("myns:compute_worker")?;
     /// let mut sum = 0;
     /// for done in multiply.map((1..=1000).map(|factor| (factor, 2)))? {
     ///     sum += done.result?;
