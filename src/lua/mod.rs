@@ -11,6 +11,8 @@
 //!   sees it.
 //! - No function of this room and none of Lua's own that are left in the sandbox calls a function of a script from C, and
 //!   none works longer than a tick without asking the meter.
+//! - The Lua parts of this room run in globals of their own: they are made when a script first reads something of theirs, and what
+//!   it has put into its globals by then is not seen there.
 //! - No object of a script has a finalizer: dropping a VM runs nothing of it.
 //! - Values leave and enter a VM as payloads: whole numbers exact, everything bounded, what does not fit an error with its
 //!   place.
