@@ -5,7 +5,7 @@ use std::io;
 use crate::registry::{Diagnostics, EntryId, ParseIdError, Registry, render};
 use crate::wasm;
 
-/// What [`RuntimeBuilder::check`] found.
+/// What [`RuntimeBuilder::check`](super::RuntimeBuilder::check) found.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Checked {

@@ -512,7 +512,7 @@ tuples! {
     A B C D E F G H I J K L;
 }
 
-/// Makes a struct that is a `record` of WIT: its fields are [`WitValue`](crate::wasm::value::WitValue)s, with `-` where their
+/// Makes a struct that is a `record` of WIT: its fields are [`WitValue`]s, with `-` where their
 /// names have `_`.
 ///
 /// ```
