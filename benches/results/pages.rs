@@ -26,7 +26,11 @@ const GROUPS: [About; 7] = [
         time: Time::Cpu,
         text: "A yield and what follows until the guest goes on, and a round trip of 64 bytes over TCP.",
     },
-    About { name: "steal", time: Time::Wall, text: "The scheduler alone: native tasks." },
+    About {
+        name: "steal",
+        time: Time::Cpu,
+        text: "The scheduler alone, without guests: native tasks, on two workers each.",
+    },
     About { name: "timer", time: Time::Wall, text: "The time by the wall is the mean lateness of those that wake up." },
     About {
         name: "preempt",

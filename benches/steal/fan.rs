@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::common::asked::Size;
 use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::compute;
@@ -10,8 +11,8 @@ use crate::{OURS, RAYON, SMOL, TOKIO, load, side};
 /// What each of the many computes for.
 const WORK: Duration = Duration::from_nanos(500);
 
-pub(crate) fn loads(is_test: bool) -> Vec<Named> {
-    let (width, rounds) = if is_test { (4, 3) } else { (100, 100) };
+pub(crate) fn loads(size: Size) -> Vec<Named> {
+    let (width, rounds) = size.pick((4, 3), (100, 10), (100, 100));
     let sides = &[OURS, TOKIO, SMOL, RAYON];
     vec![load(
         format!("fan-out/fan-in, {rounds} times {width} tasks of {WORK:?}"),

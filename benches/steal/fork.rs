@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use wippy::scheduler;
 
+use crate::common::asked::Size;
 use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::compute;
 use crate::{OURS, OURS_TASKS, RAYON, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Named> {
-    let depth = if is_test { 3 } else { 12 };
+pub(crate) fn loads(size: Size) -> Vec<Named> {
+    let depth = size.pick(3, 10, 12);
     let sides = &[OURS, RAYON, OURS_TASKS, TOKIO, SMOL];
     [1, 10]
         .map(|micros| {

@@ -2,10 +2,9 @@
 //! (through smol, its executor run by as many threads) and, where no task has to wait for another, on rayon. All have two
 //! workers. The loads are written once, against [`Executor`](executors::Executor); a file each.
 //!
-//! `cargo bench --bench steal` lets criterion measure one side after the other. On a machine that others use as well,
-//! `WIPPY_BENCH_ROUNDS=9 cargo bench --bench steal [FILTER]` measures the sides in turns and prints the median of each, by
-//! the wall and by the CPU of all threads, and their ratios to ours, which is what to quote. `--test` makes everything small;
-//! the names carry the sizes.
+//! What to quote is the CPU of all threads, for a task, a round, a yield or a leaf. `cargo bench --bench steal` lets criterion
+//! measure one side after the other, by the wall; `WIPPY_BENCH_ROUNDS=15 cargo bench --bench steal [FILTER]` measures the sides
+//! in turns, by both.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -38,14 +37,9 @@ pub(crate) const TOKIO: &str = "tokio";
 pub(crate) const SMOL: &str = "async-executor";
 pub(crate) const RAYON: &str = "rayon";
 
-/// One load; `per_iteration` is what the work of one iteration is counted in.
-pub(crate) fn load(
-    name: String,
-    per_iteration: u64,
-    sides: &'static [&'static str],
-    make: impl Fn() -> Vec<Side> + 'static,
-) -> Named {
-    Named::new(name, sides, move || Case { per_iteration: Throughput::Elements(per_iteration), sides: make() })
+/// One load, and so many pieces of work in each iteration.
+pub(crate) fn load(name: String, pieces: u64, sides: &[&'static str], make: impl Fn() -> Vec<Side> + 'static) -> Named {
+    Named::new(name, sides, move || Case { per_iteration: Throughput::Elements(pieces), sides: make() })
 }
 
 /// A side that does `work` once an iteration.
@@ -59,9 +53,8 @@ pub(crate) fn side(name: &'static str, mut work: impl FnMut() + 'static) -> Side
 
 fn main() {
     let asked = Asked::read();
-    let loads: Vec<Named> = [spawn::loads, ping::loads, fan::loads, uneven::loads, yields::loads, fork::loads]
-        .iter()
-        .flat_map(|loads| loads(asked.size == Size::Test))
-        .collect();
-    common::group::run("steal", &asked, TURN, 1, &loads);
+    let loads: [fn(Size) -> Vec<Named>; 6] =
+        [spawn::loads, ping::loads, fan::loads, uneven::loads, yields::loads, fork::loads];
+    let loads: Vec<Named> = loads.iter().flat_map(|loads| loads(asked.size)).collect();
+    common::group::run("steal", &asked, asked.size.pick(TURN / 10, TURN / 2, TURN), 1, &loads);
 }

@@ -4,14 +4,15 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
+use crate::common::asked::Size;
 use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio};
 use crate::work::Latch;
 use crate::{OURS, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Named> {
-    let rounds = if is_test { 10 } else { 1000 };
-    let pairs = if is_test { 4 } else { 100 };
+pub(crate) fn loads(size: Size) -> Vec<Named> {
+    let rounds = size.pick(10, 100, 1000);
+    let pairs = size.pick(4, 100, 100);
     let sides = &[OURS, TOKIO, SMOL];
     let with = move |pairs: usize| {
         vec![
@@ -23,14 +24,9 @@ pub(crate) fn loads(is_test: bool) -> Vec<Named> {
     let across =
         move || vec![across::<Ours>(OURS, rounds), across::<Tokio>(TOKIO, rounds), across::<Smol>(SMOL, rounds)];
     vec![
-        load(format!("ping-pong, one pair, {rounds} rounds"), u64::from(rounds), sides, move || with(1)),
-        load(
-            format!("ping-pong, {pairs} pairs, {rounds} rounds"),
-            pairs as u64 * u64::from(rounds),
-            sides,
-            move || with(pairs),
-        ),
-        load(format!("ping-pong, a task and a thread, {rounds} rounds"), u64::from(rounds), sides, across),
+        load("ping-pong of one pair".to_owned(), u64::from(rounds), sides, move || with(1)),
+        load(format!("ping-pong of {pairs} pairs"), pairs as u64 * u64::from(rounds), sides, move || with(pairs)),
+        load("ping-pong of a task and a thread".to_owned(), u64::from(rounds), sides, across),
     ]
 }
 

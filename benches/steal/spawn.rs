@@ -5,6 +5,7 @@ use std::task::Context;
 
 use wippy::scheduler::{Scheduler, Step, Task};
 
+use crate::common::asked::Size;
 use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::Latch;
@@ -13,8 +14,8 @@ use crate::{OURS, OURS_STEPS, RAYON, SMOL, TOKIO, load, side};
 /// In flight, with back-pressure.
 const WINDOW: usize = 256;
 
-pub(crate) fn loads(is_test: bool) -> Vec<Named> {
-    let tasks = if is_test { 100 } else { 10_000 };
+pub(crate) fn loads(size: Size) -> Vec<Named> {
+    let tasks = size.pick(100, 2000, 10_000);
     let at_once = &[OURS, OURS_STEPS, TOKIO, SMOL, RAYON];
     let in_flight = &[OURS, TOKIO, SMOL];
     vec![

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::common::asked::Size;
 use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio, rayon};
 use crate::work::{Latch, compute};
 use crate::{OURS, RAYON, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Named> {
-    let tasks = if is_test { 20 } else { 2000 };
+pub(crate) fn loads(size: Size) -> Vec<Named> {
+    let tasks = size.pick(20, 1000, 2000);
     let sides = &[OURS, TOKIO, SMOL, RAYON];
     vec![load(format!("steal {tasks} tasks of 0.1 to 50 us from one worker"), tasks as u64, sides, move || {
         let lengths: Arc<[Duration]> = (0..tasks).map(length).collect();
@@ -25,7 +26,7 @@ pub(crate) fn loads(is_test: bool) -> Vec<Named> {
 /// Three in four take 0.1 µs, the rest up to 50 µs, in no order that means anything.
 fn length(task: usize) -> Duration {
     let random = (task as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    Duration::from_nanos(if !random.is_multiple_of(4) { 100 } else { 100 + random / 4 % 49_900 })
+    Duration::from_nanos(if random.is_multiple_of(4) { 100 + random / 4 % 49_900 } else { 100 })
 }
 
 fn uneven<E: Executor>(name: &'static str, lengths: Arc<[Duration]>) -> Side {

@@ -1,14 +1,15 @@
 //! Tasks that let the others run, again and again.
 
+use crate::common::asked::Size;
 use crate::common::case::{Named, Side};
 use crate::executors::{Executor, Ours, Smol, Tokio};
 use crate::work::{Latch, Yields};
 use crate::{OURS, SMOL, TOKIO, load, side};
 
-pub(crate) fn loads(is_test: bool) -> Vec<Named> {
-    let (tasks, yields) = if is_test { (10, 10) } else { (1000, 1000) };
+pub(crate) fn loads(size: Size) -> Vec<Named> {
+    let (tasks, yields) = size.pick((10, 10), (1000, 100), (1000, 1000));
     vec![load(
-        format!("yield {yields} times in each of {tasks} tasks"),
+        format!("{yields} yields of {tasks} tasks"),
         tasks as u64 * u64::from(yields),
         &[OURS, TOKIO, SMOL],
         move || {
