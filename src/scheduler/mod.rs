@@ -4,7 +4,7 @@
 //! wait on, a [`Ticker`] says when a slice may be over.
 //!
 //! Entry: [`Scheduler::builder`], then [`Scheduler::spawn`] for a state machine, or [`Scheduler::spawn_future`] for a future
-//! with a [`JoinHandle`], and [`join`] for two at once. Inside: a waker or a spawn makes a task ready (`task`, `state`) and puts it
+//! with a [`JoinHandle`], and [`join()`] for two at once. Inside: a waker or a spawn makes a task ready (`task`, `state`) and puts it
 //! into a queue (`shared`, `queue`); a worker takes it out and runs one step (`worker`), or sleeps (`idle`, `park`);
 //! replacements come and go (`replace`). README.md argues why no wake-up is lost.
 //!

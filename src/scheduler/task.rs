@@ -106,7 +106,7 @@ pub(super) enum After {
     Panicked,
 }
 
-/// How one step of a [`Work`] ended.
+/// How one step ended.
 pub(super) enum Progress {
     /// Its slice is over.
     Preempted,
