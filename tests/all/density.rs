@@ -31,6 +31,30 @@ const SLEEPER: &str = r#"(module
         (drop (call $poll (i32.const 0) (i32.const 64) (i32.const 1) (i32.const 128)))
         (i32.add (i32.load (i32.const 512)) (i32.load (i32.const 516)))))"#;
 
+/// The same as a component.
+const SLEEPING_COMPONENT: &str = r#"(component
+    (import "wasi:io/poll@0.2.0" (instance $poll
+        (export "pollable" (type $own (sub resource)))
+        (export "[method]pollable.block" (func (param "self" (borrow $own))))))
+    (alias export $poll "pollable" (type $pollable))
+    (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
+        (alias outer 1 $pollable (type $outer))
+        (export "pollable" (type $own (eq $outer)))
+        (export "subscribe-duration" (func (param "when" u64) (result (own $own))))))
+    (core func $subscribe (canon lower (func $clock "subscribe-duration")))
+    (core func $block (canon lower (func $poll "[method]pollable.block")))
+    (core module $guest
+        (import "host" "subscribe" (func $subscribe (param i64) (result i32)))
+        (import "host" "block" (func $block (param i32)))
+        (memory 1)
+        (func (export "sleep") (param i32) (result i32)
+            (i32.store (i32.const 512) (local.get 0))
+            (call $block (call $subscribe (i64.const 1000000000)))
+            (i32.add (i32.load (i32.const 512)) (i32.load (i32.const 516)))))
+    (core instance $made (instantiate $guest (with "host" (instance
+        (export "subscribe" (func $subscribe)) (export "block" (func $block))))))
+    (func (export "sleep") (param "number" s32) (result s32) (canon lift (core func $made "sleep"))))"#;
+
 fn crowd() -> usize {
     let said = std::env::var("WIPPY_TEST_CROWD").ok().and_then(|count| count.parse().ok());
     let is_long = std::env::var("WIPPY_TEST_SIZE").is_ok_and(|size| size == "long");
@@ -86,24 +110,24 @@ fn a_crowd_sleeps_in_little_memory_and_wakes() {
 fn the_program_of_the_crowd() {
     let Ok(kind) = std::env::var("WIPPY_TEST_CROWD_KIND") else { return };
     let count = crowd();
-    let binary = wat::parse_str(SLEEPER).expect("a sound guest");
+    let text = if kind == "core" { SLEEPER } else { SLEEPING_COMPONENT };
+    let binary = wat::parse_str(text).expect("a sound guest");
     let index = format!(
         "- {{ name: crowded, kind: process.host, host: {{ workers: 2, max_processes: 4000000 }} }}\n\
          - {{ name: texts, kind: fs.directory, directory: . }}\n\
-         - {{ name: component, kind: process.wasm, guest: sleeper, method: sleep-many, imports: [wasi:clocks, wasi:poll] }}\n\
-         - {{ name: core, kind: process.wasm, fs: app:texts, path: /core.wasm, hash: '{}', method: sleep }}\n",
-        hash_of(&binary)
+         - {{ name: sleeper, kind: process.wasm, fs: app:texts, path: /sleeper.wasm, hash: '{}', method: sleep{} }}\n",
+        hash_of(&binary),
+        if kind == "core" { "" } else { ", imports: [wasi:clocks, wasi:poll]" }
     );
     let app = app(&[("_index.yaml", &guest_index(&index))]);
-    fs::write(app.path().join("core.wasm"), binary).expect("a file");
+    fs::write(app.path().join("sleeper.wasm"), binary).expect("a file");
     let clock = Clock::manual();
     let runtime = Runtime::builder().load(app.path()).cache(false).clock(clock.clone()).allocator(Allocator::Slab);
     let runtime = runtime.build().unwrap_or_else(|error| panic!("{error:?}"));
     let spawn = |at: usize| {
         let at = i64::try_from(at).expect("a small number");
-        let input = if kind == "core" { vec![Payload::Int(at)] } else { vec![Payload::Int(1000), Payload::Int(3)] };
         let id = |name: &str| format!("app:{name}").parse().expect("an ID");
-        runtime.manager().spawn(Start::new(id(&kind), id("crowded")).input(input))
+        runtime.manager().spawn(Start::new(id("sleeper"), id("crowded")).input(vec![Payload::Int(at)]))
     };
     // What the first ones bring with them is not each one's.
     let first: Vec<_> = (0..100).map(|at| spawn(at).expect("room")).collect();
@@ -136,8 +160,8 @@ fn the_program_of_the_crowd() {
         crowd.iter().rev().all(|process| process.exit().is_some())
     });
     for (at, process) in crowd.iter().enumerate() {
-        let expected = if kind == "core" { i64::try_from(at).expect("a small number") } else { 3 };
-        assert_eq!(process.exit(), Some(Exit::Returned(Payload::Int(expected))));
+        let number = i64::try_from(at).expect("a small number");
+        assert_eq!(process.exit(), Some(Exit::Returned(Payload::Int(number))));
     }
     println!("{kind}: all ended well after {:?}; {:.0} MiB resident", start.elapsed(), kib("VmRSS:") / 1024.0);
     drop((first, crowd));
