@@ -103,8 +103,8 @@ impl Drop for Own {
 impl Own {
     pub(super) fn new(birth: Birth, shared: Arc<Shared>, streams: Option<Streams>) -> Arc<Self> {
         debug_assert!(streams.is_none() || matches!(birth.stdio, Stdio::Terminal));
-        let Birth { entry, inbox, peers, reactor, tasks, usage, .. } = birth;
-        Self::made(entry, inbox, peers, reactor, tasks, shared, usage, streams)
+        let (entry, reactor, tasks) = (birth.entry().clone(), Arc::clone(birth.reactor()), birth.tasks().clone());
+        Self::made(entry, birth.inbox, birth.peers, reactor, tasks, shared, birth.usage, streams)
     }
 
     /// The same process in its next life: its mailbox, its peers and its counters are as they were, and its streams move. All

@@ -220,7 +220,7 @@ impl Process for LuaProcess {
                 let input = std::mem::take(&mut birth.input);
                 let shared = &self.program.shared;
                 let streams =
-                    matches!(birth.stdio, Stdio::Terminal).then(|| shared.world.terminal.open(&birth.reactor));
+                    matches!(birth.stdio, Stdio::Terminal).then(|| shared.world.terminal.open(birth.reactor()));
                 self.start(&Own::new(*birth, Arc::clone(shared), streams), input, None, context)
             }
             Life::Upgrading(mut upgrade) => match upgrade.poll_room(context) {

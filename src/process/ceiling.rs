@@ -140,9 +140,9 @@ struct Inner {
 }
 
 /// An amount of each resource, in the order of [`Resource::ALL`].
-type Amounts = [u64; Resource::ALL.len()];
+pub(super) type Amounts = [u64; Resource::ALL.len()];
 
-/// What a process holds of the ceiling; dropping it gives it back.
+/// What a process that lives holds of the ceiling; dropping it gives it back.
 pub(crate) struct Share {
     ceiling: Ceiling,
     amounts: Amounts,
@@ -150,10 +150,7 @@ pub(crate) struct Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut taken = self.ceiling.0.taken.lock();
-        taken.iter_mut().zip(self.amounts).for_each(|(taken, amount)| *taken -= amount);
-        drop(taken);
-        self.ceiling.0.bell.ring();
+        self.ceiling.give_back(&self.amounts);
     }
 }
 
@@ -188,14 +185,15 @@ impl Ceiling {
         &self.0.bell
     }
 
-    /// Room for one process. Whatever else it needs is looked at by `check` and taken by `enter`, which is called only when
-    /// there is room for all of it: nobody ever sees half of an admission, and a refusal changes nothing.
+    /// Room for one process, which is [given back](Self::give_back) when it is gone. Whatever else it needs is looked at by
+    /// `check` and taken by `enter`, which is called only when there is room for all of it: nobody ever sees half of an
+    /// admission, and a refusal changes nothing.
     pub(super) fn admit<E: From<Reached>>(
         &self,
         footprint: &Footprint,
         check: impl FnOnce() -> Result<(), E>,
         enter: impl FnOnce(),
-    ) -> Result<Share, E> {
+    ) -> Result<Amounts, E> {
         let amounts = Resource::ALL.map(|resource| footprint.of(resource));
         let mut taken = self.0.taken.lock();
         check()?;
@@ -208,14 +206,27 @@ impl Ceiling {
             }));
         }
         enter();
-        Ok(self.take(&mut taken, amounts))
+        take(&mut taken, &amounts);
+        Ok(amounts)
+    }
+
+    /// Room that was taken is free, and everybody who waits for some hears of it.
+    pub(super) fn give_back(&self, amounts: &Amounts) {
+        let mut taken = self.0.taken.lock();
+        taken.iter_mut().zip(amounts).for_each(|(taken, amount)| *taken -= amount);
+        drop(taken);
+        self.0.bell.ring();
     }
 
     /// One more memory mapping for a process that lives; `None` when there is none left.
     pub(crate) fn map(&self) -> Option<Share> {
         let amounts = Resource::ALL.map(|resource| u64::from(resource == Resource::Mappings));
         let mut taken = self.0.taken.lock();
-        self.in_the_way(&taken, &amounts).is_none().then(|| self.take(&mut taken, amounts))
+        if self.in_the_way(&taken, &amounts).is_some() {
+            return None;
+        }
+        take(&mut taken, &amounts);
+        Some(Share { ceiling: self.clone(), amounts })
     }
 
     /// The first bound that has no room for so much more.
@@ -225,11 +236,10 @@ impl Ceiling {
             amounts[at] > 0 && taken[at].saturating_add(amounts[at]) > bound.room()
         })
     }
+}
 
-    fn take(&self, taken: &mut Amounts, amounts: Amounts) -> Share {
-        taken.iter_mut().zip(amounts).for_each(|(taken, amount)| *taken += amount);
-        Share { ceiling: self.clone(), amounts }
-    }
+fn take(taken: &mut Amounts, amounts: &Amounts) {
+    taken.iter_mut().zip(amounts).for_each(|(taken, amount)| *taken += amount);
 }
 
 impl fmt::Debug for Ceiling {
@@ -251,7 +261,8 @@ mod tests {
     }
 
     fn admit(ceiling: &Ceiling, footprint: &Footprint) -> Result<Share, Reached> {
-        ceiling.admit(footprint, || Ok(()), || ())
+        let amounts = ceiling.admit(footprint, || Ok(()), || ())?;
+        Ok(Share { ceiling: ceiling.clone(), amounts })
     }
 
     #[test]

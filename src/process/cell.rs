@@ -10,8 +10,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::calls::CallChain;
 use super::event::Event;
-use super::lifecycle::{LifecycleEvent, Subscribers};
+use super::lifecycle::LifecycleEvent;
 use super::mailbox::{Mailbox, Refusal, Taken};
+use super::manager::Realm;
 use super::message::{Message, SignalError};
 use super::topology::{self, Ties};
 use super::{Exit, Failure, FailureKind, Pid, Report, Snapshot};
@@ -52,8 +53,8 @@ pub(super) struct ProcessCell {
     pub(super) parent: Option<Pid>,
     /// The function calls that it is in.
     pub(super) calls: CallChain,
-    /// Who hears of its end with that of all others.
-    pub(super) subscribers: Arc<Subscribers>,
+    /// What it has of its runtime.
+    pub(super) realm: Arc<Realm>,
     pub(super) mailbox: Mailbox,
     pub(super) ties: sync::Mutex<Ties>,
     /// Whether the abnormal end of a linked process is an event, and not the end of this one.
@@ -93,7 +94,7 @@ pub(super) struct Beginning {
     pub(super) calls: CallChain,
     pub(super) traps_links: bool,
     pub(super) watchers: Vec<Box<dyn Watcher>>,
-    pub(super) subscribers: Arc<Subscribers>,
+    pub(super) realm: Arc<Realm>,
 }
 
 /// The end that somebody asked for.
@@ -121,7 +122,7 @@ impl ProcessCell {
             clock,
             parent: start.parent,
             calls: start.calls,
-            subscribers: start.subscribers,
+            realm: start.realm,
             mailbox,
             ties: sync::Mutex::default(),
             traps_links: AtomicBool::new(start.traps_links),
@@ -280,7 +281,7 @@ impl ProcessCell {
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();
-        self.subscribers.tell(|| LifecycleEvent::Ended {
+        self.realm.subscribers.tell(|| LifecycleEvent::Ended {
             pid: self.pid.clone(),
             entry: self.entry.clone(),
             exit: Arc::new(exit.clone()),

@@ -18,18 +18,18 @@ pub const CONTEXT_BYTES_MAX: usize = 64 << 10;
 /// assert!(values.get("request").is_none());
 /// ```
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ContextValues(Arc<IndexMap<String, Payload>>);
+pub struct ContextValues(Option<Arc<IndexMap<String, Payload>>>);
 
 impl ContextValues {
     /// The value under this key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Payload> {
-        self.0.get(key)
+        self.0.as_ref()?.get(key)
     }
 
     /// All of them, in the order in which they were given.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Payload)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
+        self.0.iter().flat_map(|values| values.iter()).map(|(key, value)| (key.as_str(), value))
     }
 
     /// These and others, which win.
@@ -37,9 +37,9 @@ impl ContextValues {
         if others.is_empty() {
             return self;
         }
-        let mut values = Arc::unwrap_or_clone(self.0);
+        let mut values = self.0.map(Arc::unwrap_or_clone).unwrap_or_default();
         values.extend(others);
-        Self(Arc::new(values))
+        Self(Some(Arc::new(values)))
     }
 
     fn size(&self) -> usize {

@@ -18,7 +18,8 @@ use super::mailbox::{Mailbox, MailboxBounds};
 use super::manager::Manager;
 use super::message::{SignalError, Topic};
 use super::peers::Peers;
-use super::table::{Admission, Bounds, Full, Place, Table};
+use super::program::Ground;
+use super::table::{Admission, Bounds, Full, Table};
 use super::task::{ProcessTask, Seat};
 use super::{Birth, Pid, ProcessHandle, Program, Snapshot, SpawnError, Start, Stdio, Tasks, topology};
 use crate::limits::Usage;
@@ -97,7 +98,7 @@ pub struct Host {
     kind: HostKind,
     rules: HostRules,
     starter: Starter,
-    machinery: OnceLock<Machinery>,
+    machinery: OnceLock<(Scheduler, Arc<Ground>)>,
     /// Held while the machinery is made, so that it is made once.
     starting: Mutex<()>,
     table: Arc<Table>,
@@ -159,14 +160,14 @@ impl Host {
     /// What its workers did so far; `None` when it never had a process.
     #[must_use]
     pub fn stats(&self) -> Option<crate::scheduler::Stats> {
-        self.machinery.get().map(|machinery| machinery.scheduler.stats())
+        self.machinery.get().map(|(scheduler, _)| scheduler.stats())
     }
 
     /// The timers and sources that its processes wait for, and those of connections kept for the next ones; `None` when it
     /// never had a process.
     #[must_use]
     pub fn reactor_stats(&self) -> Option<crate::reactor::ReactorStats> {
-        self.machinery.get().map(|machinery| machinery.reactor.stats())
+        self.machinery.get().map(|(_, ground)| ground.reactor.stats())
     }
 
     pub(super) fn find(&self, unique: u64) -> Option<Arc<ProcessCell>> {
@@ -177,7 +178,7 @@ impl Host {
         self.table.all().iter().map(|cell| cell.snapshot()).collect()
     }
 
-    fn machinery(&self) -> Result<&Machinery, SpawnError> {
+    fn machinery(&self) -> Result<&(Scheduler, Arc<Ground>), SpawnError> {
         if let Some(machinery) = self.machinery.get() {
             return Ok(machinery);
         }
@@ -186,17 +187,18 @@ impl Host {
             return Err(SpawnError::Closing { host: self.id.clone() });
         }
         if self.machinery.get().is_none() {
-            let made = (self.starter)()
+            let Machinery { scheduler, reactor } = (self.starter)()
                 .map_err(|error| SpawnError::Start { host: self.id.clone(), cause: error.to_string() })?;
-            let _ = self.machinery.set(made);
+            let tasks = Tasks::new(scheduler.clone());
+            let _ = self.machinery.set((scheduler, Arc::new(Ground { reactor, tasks, ceiling: self.ceiling.clone() })));
         }
         self.machinery.get().ok_or_else(|| SpawnError::Closing { host: self.id.clone() })
     }
 
     /// Its workers and its reactor.
     pub(super) fn workers(&self) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
-        let Machinery { scheduler, reactor } = self.machinery()?;
-        Ok((Tasks::new(scheduler.clone()), Arc::clone(reactor)))
+        let (_, ground) = self.machinery()?;
+        Ok((ground.tasks.clone(), Arc::clone(&ground.reactor)))
     }
 
     /// Starts a process of `program`. Its watchers are in place before its first step.
@@ -225,19 +227,19 @@ impl Host {
         if let Some(owner) = start.name.as_deref().and_then(|name| manager.names().lookup(name)) {
             return signal(owner, start, &bond);
         }
-        let Machinery { scheduler, reactor } = self.machinery()?;
+        let (scheduler, ground) = self.machinery()?;
         let kept = start.keep.as_ref().and_then(Keep::take);
-        let (kept, admission, place) = match kept {
+        let (kept, admission) = match kept {
             // It has its room already.
-            Some(Kept { instance, usage, admission }) => (Some((instance, usage)), admission, self.table.place()),
-            None => {
-                let (admission, place) = self.admit(&program.footprint(&limits), deadline)?;
-                (None, admission, place)
+            Some(Kept { instance, usage, mut admission }) => {
+                admission.enter_line();
+                (Some((instance, usage)), admission)
             }
+            None => (None, self.admit(&program.footprint(&limits), deadline)?),
         };
         let unique = self.next.fetch_add(1, Ordering::Relaxed);
         let pid = Pid::new(self.id.clone(), unique);
-        let clock = reactor.clock().clone();
+        let clock = ground.reactor.clock().clone();
         let born_ns = clock.now().as_nanos();
         let usage = Arc::new(match &kept {
             Some((_, before)) => Usage::following(before, limits, born_ns),
@@ -252,10 +254,10 @@ impl Host {
             calls: std::mem::take(&mut start.calls),
             traps_links: start.trap_links,
             watchers: std::mem::take(&mut start.watchers),
-            subscribers: Arc::clone(manager.subscribers()),
+            realm: Arc::clone(manager.realm()),
         };
         let entry = start.entry.clone();
-        let cell = Arc::new(ProcessCell::new(pid.clone(), entry, Arc::clone(&usage), clock, mailbox, beginning));
+        let cell = Arc::new(ProcessCell::new(pid, entry, Arc::clone(&usage), clock, mailbox, beginning));
         let stdio = start.stdio.take().unwrap_or(match self.kind {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
@@ -265,18 +267,14 @@ impl Host {
         let context = context.with(std::mem::take(&mut start.context));
         let security = manager.policies().context(inherited, start.actor.take(), start.scope.take(), &self.id);
         let birth = Birth {
-            pid,
-            entry: start.entry.clone(),
             input: std::mem::take(&mut start.input),
             stdio,
             usage,
-            reactor: Arc::clone(reactor),
-            ceiling: self.ceiling.clone(),
             inbox: Inbox::new(Arc::clone(&cell)),
-            peers: Peers::new(Arc::clone(&cell), manager.own().clone(), program.peer_rules(), security, context),
-            tasks: Tasks::new(scheduler.clone()),
+            peers: Peers::new(Arc::clone(&cell), program.peer_rules(), security, context),
             kept: kept.map(|(instance, _)| instance),
             keeps: start.keep.is_some(),
+            ground: Arc::clone(ground),
         };
         let process = program.create(birth);
         if !self.table.insert(Arc::clone(&cell)) {
@@ -288,21 +286,20 @@ impl Host {
             return match (error, &start.name) {
                 // Somebody took it since we looked.
                 (SignalError::NameTaken { .. }, Some(name)) if manager.names().lookup(name).is_some() => {
-                    drop((process, admission, place));
+                    drop((process, admission));
                     self.spawn(program, start, deadline, manager)
                 }
                 (error, _) => Err(SpawnError::Signal { entry: start.entry, error: error.into() }),
             };
         }
         // Nobody hears of its end before: there is none yet.
-        manager.subscribers().tell(|| LifecycleEvent::Started {
+        manager.realm().subscribers.tell(|| LifecycleEvent::Started {
             pid: cell.pid.clone(),
             entry: cell.entry.clone(),
             parent: cell.parent.clone(),
         });
         let keep = start.keep.take();
-        let seat = Seat { table: Arc::clone(&self.table), admission, place: Some(place), keep };
-        let task = ProcessTask::new(process, Arc::clone(&cell), reactor, seat);
+        let task = ProcessTask::new(process, Arc::clone(&cell), &ground.reactor, Seat { admission, keep });
         match scheduler.spawn(task) {
             Ok(task) => {
                 cell.attach(task);
@@ -348,7 +345,7 @@ impl Host {
         Ok(())
     }
 
-    fn admit(&self, footprint: &Footprint, deadline: Option<Instant>) -> Result<(Admission, Place), SpawnError> {
+    fn admit(&self, footprint: &Footprint, deadline: Option<Instant>) -> Result<Admission, SpawnError> {
         let admitted = match deadline {
             Some(deadline) if !current::on_worker() => self.table.admit_until(footprint, deadline),
             _ => self.table.admit(footprint),
@@ -405,7 +402,7 @@ impl Host {
     /// when the host is dropped.
     pub(crate) fn shutdown(&self, deadline: Option<Instant>, tick: &dyn Fn()) -> Vec<Pid> {
         self.close();
-        let Some(machinery) = self.machinery.get() else { return Vec::new() };
+        let Some((scheduler, ground)) = self.machinery.get() else { return Vec::new() };
         if current::on_worker() {
             let terminated = self.terminate_all();
             tick();
@@ -428,12 +425,12 @@ impl Host {
         if !has_ended {
             // Host code that blocks its worker: who waits for it may wait for ever. No word in the log, which may be what it
             // is blocked on; the caller has the list.
-            machinery.scheduler.stop();
-        } else if let Err(error) = machinery.scheduler.shutdown() {
+            scheduler.stop();
+        } else if let Err(error) = scheduler.shutdown() {
             // Unreachable: this is no worker. A host that keeps its workers is better than a panic.
             tracing::error!(host = %self.id, %error, "the workers were not stopped");
         }
-        machinery.reactor.close();
+        ground.reactor.close();
         terminated
     }
 
@@ -442,6 +439,15 @@ impl Host {
         let left = self.table.all();
         left.iter().for_each(|cell| cell.terminate());
         left.iter().map(|cell| cell.pid.clone()).collect()
+    }
+}
+
+impl Drop for Host {
+    /// Processes hold on to what they stand on, so the workers do not stop by themselves while there are some.
+    fn drop(&mut self) {
+        if let Some((scheduler, _)) = self.machinery.get() {
+            scheduler.stop();
+        }
     }
 }
 

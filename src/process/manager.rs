@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::cell::ProcessCell;
 use super::lifecycle::{Subscribers, Subscription};
@@ -19,14 +20,21 @@ use crate::security::Policies;
 
 /// The programs and hosts of one runtime, both fixed once it runs, and the names of its processes.
 pub struct Manager {
-    programs: HashMap<EntryId, Arc<dyn Program>>,
-    hosts: IndexMap<EntryId, Host>,
+    programs: FxHashMap<EntryId, Arc<dyn Program>>,
+    hosts: IndexMap<EntryId, Host, FxBuildHasher>,
     names: Arc<Names>,
-    subscribers: Arc<Subscribers>,
+    realm: Arc<Realm>,
     bus: Bus,
     policies: Policies,
-    /// For processes, which may outlive it by a moment.
-    own: Weak<Self>,
+}
+
+/// What processes have of their runtime: one thing for all of them, which they may outlive by a moment.
+#[derive(Default)]
+pub(super) struct Realm {
+    /// Who hears of the beginnings and ends of all.
+    pub(super) subscribers: Subscribers,
+    /// Not what keeps a runtime alive: its processes are what it ends.
+    pub(super) manager: Weak<Manager>,
 }
 
 impl fmt::Debug for Manager {
@@ -41,24 +49,18 @@ impl fmt::Debug for Manager {
 
 impl Manager {
     pub(crate) fn new(programs: HashMap<EntryId, Arc<dyn Program>>, hosts: Vec<Host>, policies: Policies) -> Arc<Self> {
-        let hosts = hosts.into_iter().map(|host| (host.id().clone(), host)).collect();
         Arc::new_cyclic(|own| Self {
-            programs,
-            hosts,
+            programs: programs.into_iter().collect(),
+            hosts: hosts.into_iter().map(|host| (host.id().clone(), host)).collect(),
             names: Arc::default(),
-            subscribers: Arc::default(),
+            realm: Arc::new(Realm { subscribers: Subscribers::default(), manager: own.clone() }),
             bus: Bus::default(),
             policies,
-            own: own.clone(),
         })
     }
 
-    pub(super) fn own(&self) -> &Weak<Self> {
-        &self.own
-    }
-
-    pub(super) fn subscribers(&self) -> &Arc<Subscribers> {
-        &self.subscribers
+    pub(super) fn realm(&self) -> &Arc<Realm> {
+        &self.realm
     }
 
     /// The bus on which processes tell events.
@@ -91,7 +93,7 @@ impl Manager {
     /// ```
     #[must_use]
     pub fn subscribe(&self) -> Subscription {
-        self.subscribers.subscribe()
+        self.realm.subscribers.subscribe()
     }
 
     pub(super) fn names(&self) -> &Arc<Names> {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use super::cell::ProcessCell;
 use super::context::ContextValues;
@@ -66,8 +66,6 @@ impl Action {
 #[derive(Clone)]
 pub struct Peers {
     own: Arc<ProcessCell>,
-    /// Not what keeps a runtime alive: its processes are what it ends.
-    manager: Weak<Manager>,
     rules: Arc<PeerRules>,
     security: SecurityContext,
     context: ContextValues,
@@ -76,12 +74,15 @@ pub struct Peers {
 impl Peers {
     pub(super) fn new(
         own: Arc<ProcessCell>,
-        manager: Weak<Manager>,
         rules: Arc<PeerRules>,
         security: SecurityContext,
         context: ContextValues,
     ) -> Self {
-        Self { own, manager, rules, security, context }
+        Self { own, rules, security, context }
+    }
+
+    fn living_manager(&self) -> Option<Arc<Manager>> {
+        self.own.realm.manager.upgrade()
     }
 
     /// What the process can look up: what was given to it and to those who started it.
@@ -94,6 +95,12 @@ impl Peers {
     #[must_use]
     pub fn pid(&self) -> &Pid {
         &self.own.pid
+    }
+
+    /// The entry of the process itself.
+    #[must_use]
+    pub fn entry(&self) -> &EntryId {
+        &self.own.entry
     }
 
     /// The process that started it, if one did.
@@ -111,13 +118,13 @@ impl Peers {
     /// The policies of the application; none once the runtime is gone.
     #[must_use]
     pub fn policies(&self) -> Policies {
-        self.manager.upgrade().map(|manager| manager.policies().clone()).unwrap_or_default()
+        self.living_manager().map(|manager| manager.policies().clone()).unwrap_or_default()
     }
 
     /// The bus of the runtime; one that nobody else is on once the runtime is gone.
     #[must_use]
     pub fn bus(&self) -> Bus {
-        self.manager.upgrade().map(|manager| manager.bus().clone()).unwrap_or_default()
+        self.living_manager().map(|manager| manager.bus().clone()).unwrap_or_default()
     }
 
     /// Whether the policies of the process allow an action on a resource. They know this process as `meta.pid`.
@@ -152,7 +159,7 @@ impl Peers {
     #[cfg(feature = "lua")]
     pub(crate) fn knows(&self, entry: &EntryId) -> Result<(), SpawnError> {
         let closing = || SpawnError::Closing { host: self.own.pid.host().clone() };
-        self.manager.upgrade().ok_or_else(closing)?.program(entry).map(drop)
+        self.living_manager().ok_or_else(closing)?.program(entry).map(drop)
     }
 
     /// The process runs this entry from now on.
@@ -166,7 +173,7 @@ impl Peers {
     /// # Errors
     /// See [`Program::for_scripts`](super::Program::for_scripts).
     pub fn for_scripts<'a>(&self, entry: &EntryId, value: &'a Payload) -> Result<Cow<'a, Payload>, FormError> {
-        let manager = self.manager.upgrade();
+        let manager = self.living_manager();
         match manager.as_ref().and_then(|manager| manager.program(entry).ok()) {
             Some(program) => program.for_scripts(value),
             None => Ok(Cow::Borrowed(value)),
@@ -185,7 +192,7 @@ impl Peers {
     }
 
     fn manager(&self) -> Result<Arc<Manager>, SignalError> {
-        self.manager.upgrade().ok_or(SignalError::Closed)
+        self.living_manager().ok_or(SignalError::Closed)
     }
 
     /// The process of a pid or a name, and the right to do this with it.
@@ -235,7 +242,7 @@ impl Peers {
     /// The process that has this name.
     #[must_use]
     pub fn lookup(&self, name: &str) -> Option<Pid> {
-        self.manager.upgrade()?.lookup(name)
+        self.living_manager()?.lookup(name)
     }
 
     /// Starts a process, as a child of this one. Monitor, link and name of the start are in place before its first step.
@@ -244,7 +251,7 @@ impl Peers {
     /// See [`SpawnError`]; [`SpawnError::NotAllowed`] for an entry or a host that is not in the entry's list,
     /// [`SpawnError::Denied`] for what its policies do not allow.
     pub fn spawn(&self, mut start: Start) -> Result<Pid, SpawnError> {
-        let manager = self.manager.upgrade().ok_or_else(|| SpawnError::Closing { host: start.host.clone() })?;
+        let manager = self.living_manager().ok_or_else(|| SpawnError::Closing { host: start.host.clone() })?;
         let allows = |patterns: &[IdPattern], id: &EntryId| patterns.iter().any(|pattern| pattern.matches(id));
         let not_allowed = |target: &EntryId, hint| SpawnError::NotAllowed {
             from: self.own.pid.clone(),

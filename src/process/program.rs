@@ -124,13 +124,16 @@ pub enum Progress {
     Exit(Exit),
 }
 
+/// What the processes of one host stand on: made once, with the first of them.
+pub(super) struct Ground {
+    pub(super) reactor: Arc<Reactor>,
+    pub(super) tasks: Tasks,
+    pub(super) ceiling: Ceiling,
+}
+
 /// What a new process is given.
 #[non_exhaustive]
 pub struct Birth {
-    /// Its name.
-    pub pid: Pid,
-    /// The entry it is made from.
-    pub entry: EntryId,
     /// Its arguments, already checked.
     pub input: Vec<Payload>,
     /// Where its standard streams lead.
@@ -138,20 +141,48 @@ pub struct Birth {
     /// Its limits, and the counters of what it uses of them. Wall time, time in steps and preemptions are counted by the
     /// host; everything else by who hands it out.
     pub usage: Arc<Usage>,
-    /// The reactor of its host: timers, readiness, blocking jobs.
-    pub reactor: Arc<Reactor>,
-    /// What bounds the number of processes; a process takes of it what its footprint does not have yet.
-    pub ceiling: Ceiling,
     /// What comes in for it.
     pub inbox: Inbox,
     /// The other processes, as far as it may have to do with them.
     pub peers: Peers,
-    /// The workers of its host, for what the host does on behalf of the process.
-    pub tasks: Tasks,
     /// What a process of the same program has left to this one with [`Process::leave`].
     pub kept: Option<Instance>,
     /// Whether the process is asked to [leave](Process::leave) its instance when it ends with a value.
     pub keeps: bool,
+    /// One thing that all processes of the host share, and not its parts: they would all count on the same references.
+    pub(super) ground: Arc<Ground>,
+}
+
+impl Birth {
+    /// Its name.
+    #[must_use]
+    pub fn pid(&self) -> &Pid {
+        self.peers.pid()
+    }
+
+    /// The entry it is made from.
+    #[must_use]
+    pub fn entry(&self) -> &EntryId {
+        self.peers.entry()
+    }
+
+    /// The reactor of its host: timers, readiness, blocking jobs.
+    #[must_use]
+    pub fn reactor(&self) -> &Arc<Reactor> {
+        &self.ground.reactor
+    }
+
+    /// The workers of its host, for what the host does on behalf of the process.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.ground.tasks
+    }
+
+    /// What bounds the number of processes; a process takes of it what its footprint does not have yet.
+    #[must_use]
+    pub fn ceiling(&self) -> &Ceiling {
+        &self.ground.ceiling
+    }
 }
 
 /// Where the standard streams of a process lead.
@@ -180,8 +211,8 @@ impl fmt::Debug for Stdio {
 impl fmt::Debug for Birth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Birth")
-            .field("pid", &self.pid)
-            .field("entry", &self.entry)
+            .field("pid", self.pid())
+            .field("entry", self.entry())
             .field("input", &self.input)
             .field("stdio", &self.stdio)
             .finish_non_exhaustive()

@@ -201,7 +201,7 @@ impl Program for Cast {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        let (name, reactor, stage) = (birth.pid.unique(), birth.reactor, Arc::clone(&self.stage));
+        let (name, reactor, stage) = (birth.pid().unique(), Arc::clone(birth.reactor()), Arc::clone(&self.stage));
         Box::new(Actor { name, role: (self.role)(), stage, reactor })
     }
 

@@ -1,13 +1,13 @@
 //! The process table of a host, and the door to it: who lives, who waits for a first step, and who waits outside.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
-use super::ceiling::{Ceiling, Footprint, Reached, Share};
+use super::ceiling::{Amounts, Ceiling, Footprint, Reached};
 use super::cell::ProcessCell;
 
 /// Shards of a process table: enough that workers on a few dozen cores rarely meet in one.
@@ -48,9 +48,12 @@ impl Full {
     }
 }
 
+/// Processes by their number. Nobody but us gives the numbers, so any hash will do.
+type Shard = Mutex<FxHashMap<u64, Arc<ProcessCell>>>;
+
 /// The living processes of one host.
 pub(super) struct Table {
-    shards: Vec<Mutex<HashMap<u64, Arc<ProcessCell>>>>,
+    shards: Vec<Shard>,
     /// Nobody is taken any more; read under the lock of a shard.
     closed: AtomicBool,
     bounds: Bounds,
@@ -60,30 +63,46 @@ pub(super) struct Table {
     ceiling: Ceiling,
 }
 
-/// Room for one living process; dropping it makes room for another.
+/// Room for one living process, and until it leaves the line a place in front of its first step; dropping it makes room for
+/// another.
 pub(super) struct Admission {
     table: Arc<Table>,
-    /// Given back, and told, after the count of the table.
-    _share: Share,
+    /// What it takes of the ceiling.
+    amounts: Amounts,
+    is_in_line: bool,
 }
 
-/// A place in the line before the first step; dropping it lets the next one in.
-pub(super) struct Place(Arc<Table>);
+impl Admission {
+    /// The first step begins: lets the next one in. Again without effect.
+    pub(super) fn leave_line(&mut self) {
+        if !std::mem::replace(&mut self.is_in_line, false) || self.table.bounds.queued == usize::MAX {
+            return;
+        }
+        // SeqCst, for the bell: who waits sees the change, or is seen.
+        self.table.queued.fetch_sub(1, Ordering::SeqCst);
+        self.table.ceiling.bell().ring();
+    }
 
-impl Drop for Admission {
-    fn drop(&mut self) {
-        // SeqCst, for the bell that the share rings: who waits sees the change, or is seen.
-        self.table.live.fetch_sub(1, Ordering::SeqCst);
+    /// A place in the line for somebody who was admitted before. It is counted and not refused: room in the line is the
+    /// smaller thing.
+    pub(super) fn enter_line(&mut self) {
+        if !std::mem::replace(&mut self.is_in_line, true) {
+            self.table.enter_line();
+        }
+    }
+
+    /// The process has left the table, whose room this is.
+    pub(super) fn forget(&self, unique: u64) {
+        self.table.remove(unique);
     }
 }
 
-impl Drop for Place {
+impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.queued.fetch_sub(1, Ordering::SeqCst);
-        // Whoever waits for the end of a full line only.
-        if self.0.bounds.queued != usize::MAX {
-            self.0.ceiling.bell().ring();
-        }
+        self.leave_line();
+        // SeqCst, for the bell that is rung next: who waits sees the change, or is seen.
+        self.table.live.fetch_sub(1, Ordering::SeqCst);
+        self.table.ceiling.give_back(&self.amounts);
     }
 }
 
@@ -99,12 +118,12 @@ impl Table {
         }
     }
 
-    fn shard(&self, unique: u64) -> &Mutex<HashMap<u64, Arc<ProcessCell>>> {
+    fn shard(&self, unique: u64) -> &Shard {
         &self.shards[usize::try_from(unique % TABLE_SHARDS as u64).unwrap_or(0)]
     }
 
     /// Room for one more process that takes this much.
-    pub(super) fn admit(self: &Arc<Self>, footprint: &Footprint) -> Result<(Admission, Place), Full> {
+    pub(super) fn admit(self: &Arc<Self>, footprint: &Footprint) -> Result<Admission, Full> {
         let Bounds { processes, queued } = self.bounds;
         // Both counts only grow in here, under the ceiling's lock.
         let check = || {
@@ -118,26 +137,22 @@ impl Table {
         };
         let enter = || {
             self.live.fetch_add(1, Ordering::SeqCst);
-            self.queued.fetch_add(1, Ordering::SeqCst);
+            self.enter_line();
         };
-        let share = self.ceiling.admit(footprint, check, enter)?;
-        Ok((Admission { table: Arc::clone(self), _share: share }, Place(Arc::clone(self))))
+        let amounts = self.ceiling.admit(footprint, check, enter)?;
+        Ok(Admission { table: Arc::clone(self), amounts, is_in_line: true })
     }
 
-    /// A place in the line for somebody who was admitted before. It is counted and not refused: room in the line is the smaller
-    /// thing.
-    pub(super) fn place(self: &Arc<Self>) -> Place {
-        self.queued.fetch_add(1, Ordering::SeqCst);
-        Place(Arc::clone(self))
+    /// One more in the line; without a bound nobody asks how many there are.
+    fn enter_line(&self) {
+        if self.bounds.queued != usize::MAX {
+            self.queued.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// [`Table::admit`], waiting for room until the deadline or until the table is closed. Never on a worker: it would
     /// wait for itself.
-    pub(super) fn admit_until(
-        self: &Arc<Self>,
-        footprint: &Footprint,
-        deadline: Instant,
-    ) -> Result<(Admission, Place), Full> {
+    pub(super) fn admit_until(self: &Arc<Self>, footprint: &Footprint, deadline: Instant) -> Result<Admission, Full> {
         let mut admitted = self.admit(footprint);
         self.ceiling.bell().wait_until(Some(deadline), || {
             if admitted.is_err() {
@@ -206,11 +221,11 @@ mod tests {
         Arc::new(Table::new(Bounds { processes, queued }, Ceiling::new(Vec::new())))
     }
 
-    fn admit(table: &Arc<Table>) -> Result<(Admission, Place), Full> {
+    fn admit(table: &Arc<Table>) -> Result<Admission, Full> {
         table.admit(&Footprint::default())
     }
 
-    fn admit_in_time(table: &Arc<Table>) -> Result<(Admission, Place), Full> {
+    fn admit_in_time(table: &Arc<Table>) -> Result<Admission, Full> {
         table.admit_until(&Footprint::default(), Instant::now() + Duration::from_secs(60))
     }
 
@@ -223,11 +238,12 @@ mod tests {
     #[test]
     fn a_bound_refuses_by_its_name_and_takes_nothing() {
         let table = table(3, 2);
-        let (first, place) = admit(&table).unwrap_or_else(|_| panic!("room"));
+        let mut first = admit(&table).unwrap_or_else(|_| panic!("room"));
         let second = admit(&table);
         assert!(matches!(admit(&table), Err(Full::Host { bound: "max_queued", allowed: 2 })));
         assert_eq!(table.len(), 2, "a refusal gives back what it took");
-        drop(place);
+        first.leave_line();
+        first.leave_line();
         let third = admit(&table);
         assert!(second.is_ok() && third.is_ok());
         assert!(matches!(admit(&table), Err(Full::Host { bound: "max_processes", allowed: 3 })));
@@ -238,20 +254,20 @@ mod tests {
     #[test]
     fn who_waits_outside_comes_in_when_somebody_leaves() {
         let table = table(1, usize::MAX);
-        let (admission, place) = admit(&table).unwrap_or_else(|_| panic!("room"));
+        let admission = admit(&table).unwrap_or_else(|_| panic!("room"));
         let waiting = std::thread::spawn({
             let table = Arc::clone(&table);
             move || admit_in_time(&table).is_ok()
         });
         await_waiting(&table, 1);
-        drop((admission, place));
+        drop(admission);
         assert!(waiting.join().expect("no panic"));
     }
 
     #[test]
     fn who_waits_for_one_bound_is_not_let_in_past_another() {
         let table = table(2, 1);
-        let (first, place) = admit(&table).unwrap_or_else(|_| panic!("room"));
+        let mut first = admit(&table).unwrap_or_else(|_| panic!("room"));
         let waiting: Vec<_> = (0..3)
             .map(|_| {
                 let table = Arc::clone(&table);
@@ -260,7 +276,8 @@ mod tests {
             .collect();
         await_waiting(&table, 3);
         assert_eq!((table.len(), table.queued.load(Ordering::SeqCst)), (1, 1), "who is refused takes nothing");
-        drop((place, first));
+        first.leave_line();
+        drop(first);
         assert!(waiting.into_iter().all(|waiting| waiting.join().expect("no panic")));
         assert!(table.wait_empty(Some(Instant::now())));
     }

@@ -7,18 +7,15 @@ use std::task::Context;
 
 use super::cell::{EndRequest, ProcessCell};
 use super::keep::{Keep, Kept};
-use super::table::{Admission, Place, Table};
+use super::table::Admission;
 use super::{Exit, Failure, FailureKind, Process, Progress};
 use crate::reactor::{Instant, Reactor, Sleep};
 use crate::scheduler::{Step, Task, current};
 
 /// What a process takes up at its host.
 pub(super) struct Seat {
-    pub(super) table: Arc<Table>,
     /// Until the process is gone.
     pub(super) admission: Admission,
-    /// Until its first step.
-    pub(super) place: Option<Place>,
     /// Where its instance stays when it ends with a value.
     pub(super) keep: Option<Keep>,
 }
@@ -63,15 +60,15 @@ impl ProcessTask {
             exit = Exit::Failed(Failure::new(FailureKind::Panic, message));
         }
         self.deadline = None;
-        if let Some(seat) = self.seat.take() {
-            seat.table.remove(self.cell.pid.unique());
+        if let Some(Seat { mut admission, keep }) = self.seat.take() {
+            admission.forget(self.cell.pid.unique());
             // Before the exit is known: whoever hears of it finds room for the next one, or the instance.
-            drop(seat.place);
-            match (seat.keep, closed) {
+            match (keep, closed) {
                 (Some(keep), Ok(Some(instance))) => {
-                    keep.put(Kept { instance, usage: Arc::clone(&self.cell.usage), admission: seat.admission });
+                    admission.leave_line();
+                    keep.put(Kept { instance, usage: Arc::clone(&self.cell.usage), admission });
                 }
-                _ => drop(seat.admission),
+                _ => drop(admission),
             }
         }
         self.cell.publish(exit);
@@ -101,7 +98,7 @@ impl ProcessTask {
 impl Task for ProcessTask {
     fn step(&mut self, context: &mut Context<'_>) -> Step {
         if let Some(seat) = &mut self.seat {
-            seat.place = None;
+            seat.admission.leave_line();
         }
         if current::cancelled() || self.cell.requested() == EndRequest::Terminate {
             return self.finish(Exit::Terminated);

@@ -1,5 +1,6 @@
 //! Entry IDs: `namespace:name`, split at the first colon.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,10 +19,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// assert_eq!(EntryId::resolve("greet", "app").unwrap().to_string(), "app:greet");
 /// assert!("greet".parse::<EntryId>().is_err());
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EntryId {
-    namespace: Arc<str>,
-    name: Arc<str>,
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct EntryId(Arc<Text>);
+
+/// The whole text, and where its namespace ends: one count of references, which every process touches, and not two.
+#[derive(PartialEq, Eq, Hash)]
+struct Text {
+    text: Box<str>,
+    colon: usize,
 }
 
 /// Why a text is no entry ID.
@@ -54,7 +59,7 @@ impl EntryId {
         if name.trim().is_empty() {
             return Err(ParseIdError::MissingName { text: format!("{namespace}:{name}") });
         }
-        Ok(Self { namespace: namespace.into(), name: name.into() })
+        Ok(Self(Arc::new(Text { text: format!("{namespace}:{name}").into(), colon: namespace.len() })))
     }
 
     /// Reads `namespace:name`, or `name` as a name of `default_namespace`.
@@ -78,12 +83,25 @@ impl EntryId {
 
     /// The part before the first colon.
     pub fn namespace(&self) -> &str {
-        &self.namespace
+        &self.0.text[..self.0.colon]
     }
 
     /// The part after the first colon.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.text[self.0.colon + 1..]
+    }
+}
+
+impl Ord for EntryId {
+    /// By namespace, then by name.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.namespace(), self.name()).cmp(&(other.namespace(), other.name()))
+    }
+}
+
+impl PartialOrd for EntryId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -97,7 +115,7 @@ impl FromStr for EntryId {
 
 impl fmt::Display for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.namespace, self.name)
+        f.write_str(&self.0.text)
     }
 }
 

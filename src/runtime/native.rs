@@ -43,7 +43,7 @@ impl RuntimeBuilder {
     /// let runtime = Runtime::builder()
     ///     .entry(Entry::host("app:processes"))
     ///     .native("app:later", |birth, (a, b): (i64, i64)| async move {
-    ///         birth.reactor.sleep(Duration::from_millis(5)).await;
+    ///         birth.reactor().sleep(Duration::from_millis(5)).await;
     ///         Ok(a + b)
     ///     })
     ///     .build()?;

@@ -21,7 +21,7 @@ const TICKS_PER_LOOK: u64 = 1;
 /// A wasm process between its birth and its end.
 pub(super) enum Fiber {
     /// Made, and nothing else: the first step initialises.
-    Init(Box<(Arc<Program>, Arc<Target>, Birth)>),
+    Init(Arc<Program>, Arc<Target>, Birth),
     /// The guest runs, waits or was preempted.
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
     /// The guest is over and gone, its output is on its way.
@@ -34,16 +34,15 @@ pub(super) enum Fiber {
 
 impl Fiber {
     pub(super) fn new(program: Arc<Program>, target: Arc<Target>, birth: Birth) -> Self {
-        Self::Init(Box::new((program, target, birth)))
+        Self::Init(program, target, birth)
     }
 }
 
 impl Process for Fiber {
     fn step(&mut self, context: &mut Context<'_>) -> Progress {
-        if let Self::Init(_) = self
-            && let Self::Init(start) = std::mem::replace(self, Self::Closed)
+        if let Self::Init(..) = self
+            && let Self::Init(program, target, birth) = std::mem::replace(self, Self::Closed)
         {
-            let (program, target, birth) = *start;
             let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
             *self = Self::Running { guest: Box::pin(program.execute(target, birth)), unpreemptible };
         }
@@ -61,18 +60,16 @@ impl Process for Fiber {
             }
         }
         match std::mem::replace(self, Self::Closed) {
-            Self::Leaving(mut over) => match over.drained.as_mut().poll(context) {
-                Poll::Ready(()) => {
-                    if let Some(instance) = over.instance {
-                        *self = Self::Over(instance);
-                    }
-                    Progress::Exit(over.exit)
-                }
-                Poll::Pending => {
+            Self::Leaving(mut over) => {
+                if over.drained.as_mut().is_some_and(|drained| drained.as_mut().poll(context).is_pending()) {
                     *self = Self::Leaving(over);
-                    Progress::Leaving
+                    return Progress::Leaving;
                 }
-            },
+                if let Some(instance) = over.instance {
+                    *self = Self::Over(instance);
+                }
+                Progress::Exit(over.exit)
+            }
             _ => Progress::Exit(Exit::Terminated),
         }
     }

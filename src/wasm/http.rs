@@ -23,9 +23,9 @@ impl Clients {
     /// The client of the host where this process was born.
     pub(super) fn of(&self, birth: &Birth) -> HttpClient {
         let mut clients = self.by_host.lock();
-        let client = clients.entry(birth.pid.host().clone()).or_insert_with(|| {
-            let spawner = Arc::new(HostTasks(birth.tasks.clone()));
-            HttpClient::new(Arc::clone(&birth.reactor), spawner, self.config.clone())
+        let client = clients.entry(birth.pid().host().clone()).or_insert_with(|| {
+            let spawner = Arc::new(HostTasks(birth.tasks().clone()));
+            HttpClient::new(Arc::clone(birth.reactor()), spawner, self.config.clone())
         });
         client.clone()
     }

@@ -359,6 +359,7 @@ fn link(
     }
     let program = is_sound.then(|| {
         let surroundings = Surroundings {
+            entry: entry.id().to_string().into(),
             mounts,
             args: spec.wasi.args.clone().unwrap_or_default(),
             cwd: spec.wasi.cwd.as_deref().unwrap_or(DEFAULT_FOLDER).into(),

@@ -31,6 +31,7 @@ mod slab;
 mod state;
 pub mod value;
 mod warm;
+mod world;
 
 pub use allocator::{Allocator, AllocatorError};
 pub(crate) use allocator::{KEPT_MAPPINGS, Supply};

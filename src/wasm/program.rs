@@ -17,19 +17,16 @@ use super::host::Own;
 use super::memory::Memory;
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan, Signature, named_form, wippy_form};
-use super::warm::{Linked, LogName, Warm};
-use crate::env::{EnvError, Environment};
+use super::warm::{Linked, Warm};
+use super::world::World;
+use crate::env::Environment;
 use crate::function::WeakFunctions;
-use crate::limits::Limits;
+use crate::limits::{Limits, Usage};
 use crate::process::{
-    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, FormError, Instance, Payload, Process,
-    ResultStyle, StandardStream, Stdio,
+    self, ArgumentError, Birth, Exit, Failure, Footprint, FormError, Instance, Payload, Process, ResultStyle,
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, Values, WasiEnv};
-use crate::security::Denied;
-use crate::wasi::{
-    Calls, GuestExit, Lines, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiConfig, WasiState,
-};
+use crate::wasi::{GuestExit, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiState};
 
 /// What a process of this entry calls.
 pub(super) enum Target {
@@ -73,6 +70,8 @@ pub(super) struct Program {
 
 /// What the entry declares for the world of its processes.
 pub(super) struct Surroundings {
+    /// The ID of the entry, for messages.
+    pub(super) entry: Arc<str>,
     /// `wasi.args`; wins over the arguments of a command line.
     pub(super) args: Vec<String>,
     /// Where relative paths of the guest start.
@@ -98,8 +97,9 @@ pub(super) struct Shared {
 /// A guest that is over: everything it held is gone, or kept for the next one.
 pub(super) struct Over {
     pub(super) exit: Exit,
-    /// Ready when what it wrote has left. Its exit is not known before: who hears of it may read the output.
-    pub(super) drained: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Ready when what it wrote has left; none when it never wrote. Its exit is not known before: who hears of it may read the
+    /// output.
+    pub(super) drained: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// What the next process goes on with; all the rest is gone.
     pub(super) instance: Option<Instance>,
 }
@@ -107,7 +107,7 @@ pub(super) struct Over {
 impl Over {
     /// The end of a guest that never began.
     fn at_once(exit: Exit) -> Self {
-        Self { exit, drained: Box::pin(std::future::ready(())), instance: None }
+        Self { exit, drained: None, instance: None }
     }
 }
 
@@ -117,14 +117,13 @@ impl Program {
     pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, mut birth: Birth) -> Over {
         let (usage, keeps) = (Arc::clone(&birth.usage), birth.keeps);
         let input = std::mem::take(&mut birth.input);
-        let (mut store, mut linked, name) = match Warm::of(birth.kept.take(), &target) {
+        let (mut store, mut linked) = match Warm::of(birth.kept.take(), &target) {
             Some(mut warm) => {
-                let pid = birth.pid.clone();
-                warm.pass_on(&pid, self.own(birth), &usage);
-                (warm.store, Some(warm.linked), warm.name)
+                warm.pass_on(Own::new(Arc::clone(&self), birth), &usage);
+                (warm.store, Some(warm.linked))
             }
             None => match self.store(&target, birth, &input) {
-                Ok((store, name)) => (store, None, name),
+                Ok(store) => (store, None),
                 Err(failure) => return Over::at_once(Exit::Failed(failure)),
             },
         };
@@ -138,34 +137,27 @@ impl Program {
             Preempt::Epoch => fiber::slice(&mut store),
             Preempt::None => fiber::ask_at_host_calls(&mut store),
         }
-        let exit = self.call(&target, &mut store, &mut linked, &input).await;
+        let exit = self.call(&target, &mut store, &mut linked, &input, &usage).await;
         let exit = after_refusal(exit, store.data_mut().memory.refused());
-        let drain = store.data().wasi.drain();
+        let drain = store.data().known_wasi().map(WasiState::drain);
         let instance = match (linked, &exit) {
-            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::keep(store, linked, target, name)),
+            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::keep(store, linked, target)),
             _ => None,
         };
         // A reader that has gone is the guest's affair, which has seen it on its stream.
-        Over { exit, drained: Box::pin(async { drop(drain.await) }), instance }
+        let drained = drain.map(|drain| Box::pin(async { drop(drain.await) }) as _);
+        Over { exit, drained, instance }
     }
 
-    /// A store for a new instance, and the name under which it is known to the log.
-    fn store(&self, target: &Target, birth: Birth, input: &[Payload]) -> Result<(Store<State>, LogName), Failure> {
-        let name = LogName::new(&birth.pid);
-        let config = self.world(&birth, input, &name)?;
-        let clock = birth.reactor.clock().clone();
-        let wasi = WasiState::new(config, Arc::clone(&birth.reactor));
-        let memory = Memory::new(Arc::clone(&birth.usage), birth.ceiling.clone(), self.needs.large_tables());
-        let own = self.own(birth);
-        let mut store = Store::new(target.engine(), State::new(wasi, memory, clock, own));
+    /// A store for a new instance.
+    fn store(self: &Arc<Self>, target: &Target, birth: Birth, input: &[Payload]) -> Result<Store<State>, Failure> {
+        let world = World::settle(self, &birth, input)?;
+        let clock = birth.reactor().clock().clone();
+        let memory = Memory::new(Arc::clone(&birth.usage), birth.ceiling().clone(), self.needs.large_tables());
+        let own = Own::new(Arc::clone(self), birth);
+        let mut store = Store::new(target.engine(), State::new(world, memory, clock, own));
         store.limiter(|state| &mut state.memory);
-        Ok((store, name))
-    }
-
-    /// The process among others.
-    fn own(&self, birth: Birth) -> Own {
-        let functions = self.surroundings.functions.clone();
-        Own::new(birth.entry, birth.inbox, birth.peers, birth.reactor, functions)
+        Ok(store)
     }
 
     /// Calls the method, of an instance that is `linked` already or is from now on.
@@ -175,9 +167,9 @@ impl Program {
         store: &mut Store<State>,
         linked: &mut Option<Linked>,
         input: &[Payload],
+        usage: &Usage,
     ) -> Exit {
-        let usage = Arc::clone(&store.data().usage);
-        let exit = |error, phase| exit_of(error, &self.entry, phase, &usage);
+        let exit = |error, phase| exit_of(error, &self.entry, phase, usage);
         match target {
             Target::ComponentCommand { pre, index } => {
                 let instance = match pre.instantiate_async(&mut *store).await {
@@ -231,90 +223,6 @@ impl Program {
                 }
             }
         }
-    }
-
-    /// What the guest of this birth may see.
-    fn world(&self, birth: &Birth, input: &[Payload], name: &LogName) -> Result<WasiConfig, Failure> {
-        let mut args = vec![self.entry.name().to_owned()];
-        if self.surroundings.args.is_empty() {
-            args.extend(input.iter().filter_map(|value| match value {
-                Payload::String(text) => Some(text.clone()),
-                _ => None,
-            }));
-        } else {
-            args.extend(self.surroundings.args.iter().cloned());
-        }
-        let security = birth.peers.security();
-        for mount in &*self.surroundings.mounts {
-            let denied =
-                |error: Denied| Failure::new(FailureKind::PermissionDenied, format!("`{}`: {error}", self.entry));
-            security.check("fs.get", "access filesystem", mount.volume.id(), &[]).map_err(denied)?;
-        }
-        let mut env = Vec::with_capacity(self.surroundings.env.len());
-        for variable in &self.surroundings.env {
-            let value = match self.surroundings.environment.lookup(&variable.id) {
-                // The registry has warned of it; a guest that does not require the variable runs without it.
-                Err(EnvError::UnknownVariable { .. }) if !variable.required => None,
-                Err(error) => {
-                    let message = format!("`{}`: `wasi.env` needs `{}`: {error}", self.entry, variable.id);
-                    return Err(Failure::new(FailureKind::Host, message));
-                }
-                Ok(value) => value,
-            };
-            match value {
-                Some(value) => env.push((variable.name.clone(), value)),
-                None if variable.required => {
-                    let message = missing(variable, &self.surroundings.environment);
-                    return Err(Failure::new(FailureKind::Host, format!("`{}`: {message}", self.entry)));
-                }
-                None => {}
-            }
-        }
-        env.sort();
-        let mut config = WasiConfig {
-            entry: self.entry.to_string().into(),
-            args: args.into(),
-            env: env.into(),
-            cwd: Some(Arc::clone(&self.surroundings.cwd)),
-            network: Arc::clone(&self.surroundings.network),
-            security: security.clone(),
-            resolver: Arc::clone(&self.surroundings.resolver),
-            mounts: Arc::clone(&self.surroundings.mounts),
-            profiles: self.profiles,
-            usage: Arc::clone(&birth.usage),
-            ..WasiConfig::default()
-        };
-        #[cfg(feature = "http")]
-        if self.profiles.contains(Profile::Http) {
-            config.http = Some(self.surroundings.shared.http.of(birth));
-        }
-        match &birth.stdio {
-            Stdio::Terminal => {
-                let (terminal, input) = self.surroundings.shared.streams.get(&birth.reactor);
-                config.stdin = Arc::new(input.clone());
-                config.stdout = terminal.stdout();
-                config.stderr = terminal.stderr();
-            }
-            Stdio::Log => {
-                let (name, entry) = (name.clone(), self.entry.to_string());
-                config.stdout = Arc::new(Lines::new({
-                    let (name, entry) = (name.clone(), entry.clone());
-                    move |line: &str| tracing::info!(target: "guest", pid = %name.get(), %entry, "{line}")
-                }));
-                config.stderr = Arc::new(Lines::new(
-                    move |line: &str| tracing::warn!(target: "guest", pid = %name.get(), %entry, "{line}"),
-                ));
-            }
-            Stdio::Sink(sink) => {
-                let output = |stream| {
-                    let sink = Arc::clone(sink);
-                    Arc::new(Calls::new(move |bytes: &[u8]| sink.write(stream, bytes)))
-                };
-                config.stdout = output(StandardStream::Out);
-                config.stderr = output(StandardStream::Err);
-            }
-        }
-        Ok(config)
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use wasmtime::{Store, component};
 
 use super::host::Own;
 use super::program::Target;
 use super::state::State;
 use crate::limits::Usage;
-use crate::process::{Instance, Pid};
+use crate::process::Instance;
 
 /// An instance that has answered and is as it was then.
 pub(super) struct Warm {
@@ -17,7 +16,6 @@ pub(super) struct Warm {
     pub(super) linked: Linked,
     /// What it was made from: an instance belongs to the engine of its code.
     target: Arc<Target>,
-    pub(super) name: LogName,
 }
 
 /// An instance in its store.
@@ -29,8 +27,8 @@ pub(super) enum Linked {
 
 impl Warm {
     /// Makes of it what the next process is given.
-    pub(super) fn keep(store: Store<State>, linked: Linked, target: Arc<Target>, name: LogName) -> Instance {
-        Box::new(Self { store, linked, target, name })
+    pub(super) fn keep(store: Store<State>, linked: Linked, target: Arc<Target>) -> Instance {
+        Box::new(Self { store, linked, target })
     }
 
     /// What was kept, if it can go on with this code.
@@ -39,30 +37,7 @@ impl Warm {
     }
 
     /// Goes on as another process, whose usage follows that of the last one.
-    pub(super) fn pass_on(&mut self, pid: &Pid, own: Own, usage: &Arc<Usage>) {
-        let state = self.store.data_mut();
-        state.own = own;
-        state.usage = Arc::clone(usage);
-        state.memory.pass_on(Arc::clone(usage));
-        state.wasi.pass_on(Arc::clone(usage));
-        self.name.set(pid);
-    }
-}
-
-/// The pid by which the log knows what a guest writes: that of the process it is at that time.
-#[derive(Clone)]
-pub(super) struct LogName(Arc<Mutex<Arc<str>>>);
-
-impl LogName {
-    pub(super) fn new(pid: &Pid) -> Self {
-        Self(Arc::new(Mutex::new(pid.to_string().into())))
-    }
-
-    fn set(&self, pid: &Pid) {
-        *self.0.lock() = pid.to_string().into();
-    }
-
-    pub(super) fn get(&self) -> Arc<str> {
-        Arc::clone(&self.0.lock())
+    pub(super) fn pass_on(&mut self, own: Own, usage: &Arc<Usage>) {
+        self.store.data_mut().pass_on(own, usage);
     }
 }

@@ -31,7 +31,7 @@ impl Program for Named {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        Box::new(Answer(birth.entry.to_string()))
+        Box::new(Answer(birth.entry().to_string()))
     }
 
     fn result_style(&self) -> ResultStyle {
@@ -102,7 +102,7 @@ fn a_function_of_rust_is_a_process() {
         .native("app:check", |birth, (number, _): (u32, Payload)| async move {
             match number {
                 0 => Err(HostError::new("nothing")),
-                1 => Ok(Err(birth.pid.to_string())),
+                1 => Ok(Err(birth.pid().to_string())),
                 2 => {
                     std::future::pending::<()>().await;
                     Ok(Ok(()))

@@ -18,8 +18,8 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 
 fn cell(number: u64, traps_links: bool) -> Arc<ProcessCell> {
     let id: EntryId = "app:p".parse().expect("an ID");
-    let (calls, watchers, subscribers) = (CallChain::default(), Vec::new(), Arc::default());
-    let beginning = Beginning { parent: None, calls, traps_links, watchers, subscribers };
+    let (calls, watchers, realm) = (CallChain::default(), Vec::new(), Arc::default());
+    let beginning = Beginning { parent: None, calls, traps_links, watchers, realm };
     let mailbox = Mailbox::new(MailboxBounds::default(), true);
     let usage = Arc::new(Usage::new(Limits::default(), 0));
     Arc::new(ProcessCell::new(Pid::new(id.clone(), number), id, usage, Clock::manual(), mailbox, beginning))

@@ -59,6 +59,23 @@ pub(super) fn accept(value: &Payload, ty: &WitType, at: &Path<'_>) -> Result<Pay
     }
 }
 
+/// Whether `value` is in the exact shape of `ty` for all to see: numbers, truth values, texts and bytes. What is not may be so
+/// all the same, or fit.
+pub(super) fn is_exact(value: &Payload, ty: &WitType) -> bool {
+    match (ty, value) {
+        (WitType::S32 | WitType::I32, Payload::Int(number)) => i32::try_from(*number).is_ok(),
+        (WitType::U32, Payload::Int(number)) => u32::try_from(*number).is_ok(),
+        (WitType::U64, Payload::Int(number)) => *number >= 0,
+        (WitType::List(element), Payload::Bytes(_)) => **element == WitType::U8,
+        (WitType::S64 | WitType::I64, Payload::Int(_))
+        | (WitType::U64, Payload::UInt(_))
+        | (WitType::F64, Payload::Float(_))
+        | (WitType::Bool, Payload::Bool(_))
+        | (WitType::String, Payload::String(_)) => true,
+        _ => false,
+    }
+}
+
 fn integer(value: &Payload, min: i128, max: i128, ty: &WitType, at: &Path<'_>) -> Result<Payload, ValueError> {
     let number = match value {
         Payload::Int(number) => i128::from(*number),

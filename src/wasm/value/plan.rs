@@ -48,7 +48,7 @@ impl ComponentPlan {
     /// # Errors
     /// See [`Signature::accept`].
     pub fn check(&self, arguments: &[Payload]) -> Result<(), ArgumentError> {
-        self.signature.accept(&self.method, arguments).map(drop)
+        self.signature.check(&self.method, arguments)
     }
 
     /// Arguments typed on a command line.

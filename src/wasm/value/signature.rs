@@ -5,7 +5,7 @@ use std::fmt;
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::{FuncType, ValType};
 
-use super::accept::accept;
+use super::accept::{accept, is_exact};
 use super::error::{MAX_SIGNATURE_SHOWN, Path, clipped};
 use super::text::read_text;
 use super::types::{Parts, separated};
@@ -131,6 +131,19 @@ impl Signature {
     /// A wrong count, or the first argument that does not fit; both name the whole signature.
     pub fn accept(&self, method: &str, arguments: &[Payload]) -> Result<Vec<Payload>, ArgumentError> {
         self.each(method, arguments, accept)
+    }
+
+    /// Whether `arguments` fit, see [`Signature::accept`]; nothing is made of those that are in exact shape already.
+    ///
+    /// # Errors
+    /// As [`Signature::accept`].
+    pub fn check(&self, method: &str, arguments: &[Payload]) -> Result<(), ArgumentError> {
+        let is_exact = arguments.len() == self.params.len()
+            && arguments.iter().zip(&self.params).all(|(value, param)| is_exact(value, &param.ty));
+        match is_exact {
+            true => Ok(()),
+            false => self.accept(method, arguments).map(drop),
+        }
     }
 
     /// Arguments typed on a command line: text as it is for `string`, JSON or WAVE for every other type.

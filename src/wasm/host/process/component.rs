@@ -13,6 +13,7 @@ use super::refusal::{Code, Refusal};
 use super::tree::{TreeError, nodes_of, payload_of};
 use crate::process::{self, Exit, FailureKind, Inbox, Payload, Pid};
 use crate::registry::LimitsSpec;
+use crate::wasi::WasiView;
 use crate::wasm::state::State;
 
 /// The interfaces with their version.
@@ -163,7 +164,7 @@ impl mailbox::Host for State {
 impl State {
     fn subscribe(&mut self, content: Content) -> Result<Resource<DynPollable>> {
         let ready = Ready { inbox: self.own.inbox().clone(), content };
-        let table = self.wasi.table();
+        let table = self.wasi().table();
         let ready = table.push(ready)?;
         subscribe(table, ready)
     }

@@ -9,19 +9,18 @@ use std::time::Duration;
 use super::super::embedder::HostContext;
 use super::flat::Current;
 use super::refusal::Refusal;
-use crate::function::{Call, WeakFunctions};
+use crate::function::Call;
 use crate::limits::{Usage, forget_waits};
-use crate::process::{Inbox, Message, Payload, Peers, Pid, Start};
-use crate::reactor::{Reactor, Sleep};
+use crate::process::{Birth, Inbox, Message, Payload, Peers, Pid, Start};
+use crate::reactor::Sleep;
 use crate::registry::{EntryId, LimitsSpec};
+use crate::wasm::program::Program;
 
 /// A process as its own guest knows it.
 pub(in crate::wasm) struct Own {
-    entry: EntryId,
-    inbox: Inbox,
-    peers: Peers,
-    reactor: Arc<Reactor>,
-    functions: WeakFunctions,
+    program: Arc<Program>,
+    /// All that it was given, but the arguments.
+    birth: Birth,
     /// What functions of an embedder know of it, once one was called.
     context: Option<HostContext>,
     /// What a core module looks at; a component is given all of it at once.
@@ -43,45 +42,48 @@ pub(super) struct Spawn {
 }
 
 impl Own {
-    pub(in crate::wasm) fn new(
-        entry: EntryId,
-        inbox: Inbox,
-        peers: Peers,
-        reactor: Arc<Reactor>,
-        functions: WeakFunctions,
-    ) -> Self {
-        Self { entry, inbox, peers, reactor, functions, context: None, current: Current::default() }
+    pub(in crate::wasm) fn new(program: Arc<Program>, birth: Birth) -> Self {
+        Self { program, birth, context: None, current: Current::default() }
+    }
+
+    pub(in crate::wasm) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub(in crate::wasm) fn birth(&self) -> &Birth {
+        &self.birth
     }
 
     /// Calls a function on behalf of the process: the call ends with what is returned.
     pub(in crate::wasm::host) fn call(&self, target: &str, input: Payload) -> Call {
-        self.functions.call(&self.peers, target, vec![input])
+        self.program.surroundings.functions.call(self.peers(), target, vec![input])
     }
 
     /// The process as functions of an embedder know it.
     pub(in crate::wasm) fn host_context(&mut self, usage: &Arc<Usage>) -> HostContext {
-        let Self { entry, peers, reactor, functions, context, .. } = self;
+        let Self { program, birth, context, .. } = self;
         let make = || {
-            let (reactor, usage) = (Arc::clone(reactor), Arc::clone(usage));
-            HostContext::new(entry.clone(), peers.clone(), usage, reactor, functions.clone())
+            let (reactor, usage) = (Arc::clone(birth.reactor()), Arc::clone(usage));
+            let functions = program.surroundings.functions.clone();
+            HostContext::new(birth.entry().clone(), birth.peers.clone(), usage, reactor, functions)
         };
         context.get_or_insert_with(make).clone()
     }
 
-    pub(super) fn pid(&self) -> &Pid {
-        self.peers.pid()
+    pub(in crate::wasm) fn pid(&self) -> &Pid {
+        self.birth.pid()
     }
 
     pub(super) fn entry(&self) -> &EntryId {
-        &self.entry
+        self.birth.entry()
     }
 
     pub(super) fn inbox(&self) -> &Inbox {
-        &self.inbox
+        &self.birth.inbox
     }
 
     pub(super) fn peers(&self) -> &Peers {
-        &self.peers
+        &self.birth.peers
     }
 
     /// The process that a text means: a pid, or a name.
@@ -90,7 +92,7 @@ impl Own {
         if text.starts_with('{') {
             return Ok(text.parse()?);
         }
-        Ok(self.peers.resolve(text)?)
+        Ok(self.peers().resolve(text)?)
     }
 
     pub(super) fn spawn(&self, spawn: Spawn) -> Result<Pid, Refusal> {
@@ -105,7 +107,7 @@ impl Own {
         start.linked_with = spawn.link.then(|| own.clone());
         start.trap_links = spawn.trap_links;
         start.messages = spawn.messages;
-        Ok(self.peers.spawn(start)?)
+        Ok(self.peers().spawn(start)?)
     }
 
     /// A message, checked as far as that goes without its receiver.
@@ -114,7 +116,7 @@ impl Own {
     }
 
     pub(super) fn send(&self, to: &str, message: Message) -> Result<(), Refusal> {
-        Ok(self.peers.send(&self.target(to)?, message)?)
+        Ok(self.peers().send(&self.target(to)?, message)?)
     }
 
     /// Sends when there is room. Nobody makes room in the mailbox of who waits here, so that one is only tried.
@@ -126,10 +128,10 @@ impl Own {
         let to = self.target(to)?;
         let sending = match to == *self.pid() {
             true => {
-                self.peers.send(&to, message)?;
+                self.peers().send(&to, message)?;
                 None
             }
-            false => Some(self.peers.sending(&to, message)?),
+            false => Some(self.peers().sending(&to, message)?),
         };
         Ok(async move {
             match sending {
@@ -148,11 +150,11 @@ impl Own {
             None => Deadline::Never,
             Some(0) => Deadline::Now,
             Some(nanos) => {
-                let end = self.reactor.clock().now().saturating_add(Duration::from_nanos(nanos));
-                Deadline::At(self.reactor.sleep_until(end))
+                let end = self.birth.reactor().clock().now().saturating_add(Duration::from_nanos(nanos));
+                Deadline::At(self.birth.reactor().sleep_until(end))
             }
         };
-        Waiting { inbox: self.inbox.clone(), poll, deadline }
+        Waiting { inbox: self.inbox().clone(), poll, deadline }
     }
 }
 
@@ -194,20 +196,20 @@ impl Own {
     /// Gives a name, to this process when nobody else is meant.
     pub(super) fn register(&self, name: &str, target: Option<&str>) -> Result<(), Refusal> {
         let target = target.map(|text| self.target(text)).transpose()?;
-        Ok(self.peers.register(name, target.as_ref().unwrap_or_else(|| self.pid()))?)
+        Ok(self.peers().register(name, target.as_ref().unwrap_or_else(|| self.pid()))?)
     }
 
     pub(super) fn unregister(&self, name: &str) -> Result<(), Refusal> {
-        Ok(self.peers.unregister(name)?)
+        Ok(self.peers().unregister(name)?)
     }
 
     pub(super) fn drop_oldest(&self, topic: &str) -> Result<(), Refusal> {
-        Ok(self.inbox.drop_oldest(topic.parse()?)?)
+        Ok(self.inbox().drop_oldest(topic.parse()?)?)
     }
 
     /// What is done with one other process, by the text that names it.
     pub(super) fn to_peer(&self, target: &str, deed: &Deed<'_>) -> Result<(), Refusal> {
-        let (peers, pid) = (&self.peers, self.target(target)?);
+        let (peers, pid) = (self.peers(), self.target(target)?);
         Ok(match deed {
             Deed::Monitor => peers.monitor(&pid),
             Deed::Unmonitor => peers.unmonitor(&pid),

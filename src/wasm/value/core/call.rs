@@ -3,15 +3,19 @@
 use std::fmt;
 
 use wasmtime::{
-    AsContextMut, ExternType, Func, FuncType, Instance, Memory, Module, StoreContextMut, TypedFunc, Val, ValType,
+    AsContextMut, ExternType, Func, FuncType, Instance, Memory, Module, ModuleExport, StoreContextMut, TypedFunc, Val,
+    ValType,
 };
 
+use super::super::accept::accept;
+use super::super::error::Path;
 use super::super::wit_text::{self, WitTextError};
 use super::super::{ArgumentError, Hint, Signature, SignatureError, WitType};
 use super::AbiError;
 use super::layout::{Flat, MAX_FLAT_PARAMS, flatten};
 use super::load::Source;
-use super::store::{Block, Content, Image, Word};
+use super::numbers::{Numbers, PARAMS_MAX};
+use super::store::{Block, Content, Image, Word, scalar};
 use crate::process::Payload;
 
 /// The memory of a module.
@@ -24,10 +28,16 @@ const POST_RETURN: &str = "cabi_post_";
 /// How a function of a core module is called: its signature, and how its values travel.
 ///
 /// Made once when an entry is loaded, used by every process of it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct CorePlan {
     method: String,
+    /// Where the method is in its module.
+    export: Option<ModuleExport>,
     signature: Signature,
+    /// The function is one of a few numbers, and nothing is to be done but to call it.
+    numbers: Option<Numbers>,
+    /// Core results of the function.
+    results: usize,
     /// Parameters are in memory, the function takes a pointer to them.
     spilled: bool,
     /// The result is in memory, the function returns a pointer to it.
@@ -35,6 +45,16 @@ pub struct CorePlan {
     needs_memory: bool,
     realloc: Option<&'static str>,
     post_return: Option<String>,
+}
+
+impl fmt::Debug for CorePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CorePlan")
+            .field("method", &self.method)
+            .field("signature", &self.signature)
+            .field("numbers", &self.numbers)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A method of a core module cannot be called.
@@ -136,8 +156,26 @@ impl CorePlan {
             return missing(REALLOC[0]);
         }
         let post_return = Some(format!("{POST_RETURN}{method}")).filter(|name| is_func(&name.as_str()));
-        let method = method.to_owned();
-        Ok(Self { method, signature, spilled, returns_pointer, needs_memory, realloc, post_return })
+        let numbers = match needs_memory || post_return.is_some() {
+            true => None,
+            false => {
+                let results: Vec<_> = signature.results().iter().flat_map(flatten).collect();
+                let params: Vec<_> = signature.params().iter().flat_map(|param| flatten(&param.ty)).collect();
+                Numbers::of(&params, &results).filter(|_| params.len() == signature.params().len())
+            }
+        };
+        Ok(Self {
+            export: module.get_export_index(method),
+            method: method.to_owned(),
+            signature,
+            numbers,
+            results: results.len(),
+            spilled,
+            returns_pointer,
+            needs_memory,
+            realloc,
+            post_return,
+        })
     }
 
     /// Names and types of parameters and results.
@@ -155,7 +193,7 @@ impl CorePlan {
     /// # Errors
     /// See [`Signature::accept`].
     pub fn check(&self, arguments: &[Payload]) -> Result<(), ArgumentError> {
-        self.signature.accept(&self.method, arguments).map(drop)
+        self.signature.check(&self.method, arguments)
     }
 
     /// Arguments typed on a command line.
@@ -180,8 +218,17 @@ impl CorePlan {
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
         let mut store = store.as_context_mut();
+        let func = self.function(instance, &mut store)?;
+        if let Some(numbers) = self.numbers
+            && let Some(words) = self.words(arguments)
+        {
+            let result = numbers.call(func, store.as_context_mut(), words).await?;
+            return match self.signature.results() {
+                [ty] => Ok(Source::new(&[], store.hostcall_fuel() as u64).lift(&mut result.into_iter(), ty)?),
+                _ => Ok(Payload::Nil),
+            };
+        }
         let arguments = self.signature.accept(&self.method, arguments)?;
-        let func = function(instance, &mut store, &self.method)?;
         let memory = match self.needs_memory {
             true => Some(instance.get_memory(&mut store, MEMORY).ok_or_else(|| no_export(MEMORY, "a memory"))?),
             false => None,
@@ -193,7 +240,7 @@ impl CorePlan {
             write(image.blocks, &places, memory, &mut store)?;
         }
         let params: Vec<_> = image.words.iter().map(|word| word.to_val(&places)).collect();
-        let mut results = vec![Val::I32(0); func.ty(&store).results().len()];
+        let mut results = vec![Val::I32(0); self.results];
         func.call_async(&mut store, &params, &mut results).await?;
         let value = self.read(&results, memory, &store)?;
         if let Some(name) = &self.post_return {
@@ -201,6 +248,26 @@ impl CorePlan {
             post.call_async(&mut store, &results, &mut []).await?;
         }
         Ok(value)
+    }
+
+    /// The method of an instance: by its place in the plan's module, by its name in any other.
+    fn function<T>(&self, instance: &Instance, store: &mut StoreContextMut<'_, T>) -> Result<Func, AbiError> {
+        let known = self.export.and_then(|export| instance.get_module_export(&mut *store, &export)?.into_func());
+        known.map_or_else(|| function(instance, store, &self.method), Ok)
+    }
+
+    /// Arguments that are a number each; none where they do not fit, which the general way then says.
+    fn words(&self, arguments: &[Payload]) -> Option<[Word; PARAMS_MAX]> {
+        let params = self.signature.params();
+        if arguments.len() != params.len() {
+            return None;
+        }
+        let mut words = [Word::I32(0); PARAMS_MAX];
+        for ((argument, param), word) in arguments.iter().zip(params).zip(&mut words) {
+            let exact = accept(argument, &param.ty, &Path::Argument(1)).ok()?;
+            *word = scalar(&exact, &param.ty).ok()?;
+        }
+        Some(words)
     }
 
     /// Asks the guest for the place of every block.

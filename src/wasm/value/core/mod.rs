@@ -18,6 +18,7 @@ mod call;
 mod import;
 mod layout;
 mod load;
+mod numbers;
 mod store;
 #[cfg(test)]
 pub(super) mod testing;

@@ -209,7 +209,7 @@ fn widen(word: Word, flat: Flat) -> Word {
 }
 
 /// The core value of a type that is one.
-fn scalar(value: &Payload, ty: &WitType) -> Result<Word, AbiError> {
+pub(super) fn scalar(value: &Payload, ty: &WitType) -> Result<Word, AbiError> {
     Ok(match (ty, value) {
         (WitType::Bool, Payload::Bool(value)) => Word::I32(u32::from(*value)),
         (WitType::S64 | WitType::I64 | WitType::U64, Payload::Int(value)) => Word::I64(*value as u64),
