@@ -108,8 +108,7 @@ fn limit_of(error: &wasmtime::Error, usage: &Usage) -> Option<LimitExceeded> {
 
 /// The exit of a guest that failed after a growth of its memory was refused and none was granted since: it is out of
 /// memory, whatever it says of it.
-pub(super) fn after_refusal(exit: Exit, refused: Option<LimitExceeded>) -> Exit {
-    let Some(limit) = refused else { return exit };
+pub(super) fn after_refusal(exit: Exit, limit: LimitExceeded) -> Exit {
     match exit {
         Exit::Trapped(Trap { message, backtrace }) => {
             Exit::LimitExceeded(LimitExceeded { after: Some(format!("trapped: {message}")), backtrace, ..limit })

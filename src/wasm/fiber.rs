@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use wasmtime::{CallHook, Store, UpdateDeadline};
 
 use super::failure::Ended;
-use super::program::{Over, Program, Target};
+use super::program::{Over, Program};
 use super::state::State;
 use crate::limits::Usage;
 use crate::limits::waits_for_message;
@@ -20,8 +20,8 @@ const TICKS_PER_LOOK: u64 = 1;
 
 /// A wasm process between its birth and its end.
 pub(super) enum Fiber {
-    /// Made, and nothing else: the first step initialises.
-    Init(Arc<Program>, Arc<Target>, Birth),
+    /// Made, with the place of its target in the program, and nothing else: the first step initialises.
+    Init(Arc<Program>, usize, Birth),
     /// The guest runs, waits or was preempted.
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
     /// The guest is over and gone, its output is on its way.
@@ -33,7 +33,7 @@ pub(super) enum Fiber {
 }
 
 impl Fiber {
-    pub(super) fn new(program: Arc<Program>, target: Arc<Target>, birth: Birth) -> Self {
+    pub(super) fn new(program: Arc<Program>, target: usize, birth: Birth) -> Self {
         Self::Init(program, target, birth)
     }
 }

@@ -114,15 +114,16 @@ impl Over {
 impl Program {
     /// The life of a guest from the first step on: a world, a store, an instance, a call. One that was kept has all but the
     /// call behind it.
-    pub(super) async fn execute(self: Arc<Self>, target: Arc<Target>, mut birth: Birth) -> Over {
+    pub(super) async fn execute(self: Arc<Self>, target: usize, mut birth: Birth) -> Over {
+        let (_, target) = &self.targets[target];
         let (usage, keeps) = (Arc::clone(&birth.usage), birth.keeps);
         let input = std::mem::take(&mut birth.input);
-        let (mut store, mut linked) = match Warm::of(birth.kept.take(), &target) {
+        let (mut store, mut linked) = match Warm::of(birth.kept.take(), target) {
             Some(mut warm) => {
                 warm.pass_on(Own::new(Arc::clone(&self), birth), &usage);
                 (warm.store, Some(warm.linked))
             }
-            None => match self.store(&target, birth, &input) {
+            None => match self.store(target, birth, &input) {
                 Ok(store) => (store, None),
                 Err(failure) => return Over::at_once(Exit::Failed(failure)),
             },
@@ -137,11 +138,14 @@ impl Program {
             Preempt::Epoch => fiber::slice(&mut store),
             Preempt::None => fiber::ask_at_host_calls(&mut store),
         }
-        let exit = self.call(&target, &mut store, &mut linked, &input, &usage).await;
-        let exit = after_refusal(exit, store.data_mut().memory.refused());
+        let exit = self.call(target, &mut store, &mut linked, &input, &usage).await;
+        let exit = match store.data_mut().memory.refused() {
+            None => exit,
+            Some(refused) => after_refusal(exit, refused),
+        };
         let drain = store.data().known_wasi().map(WasiState::drain);
         let instance = match (linked, &exit) {
-            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::keep(store, linked, target)),
+            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::keep(store, linked, Arc::clone(target))),
             _ => None,
         };
         // A reader that has gone is the guest's affair, which has seen it on its stream.
@@ -268,11 +272,12 @@ impl Program {
         }
     }
 
-    /// The code for a process with these limits. Where memories lie in another way than it would have them is as good.
-    fn target(&self, limits: &Limits) -> Option<&(EngineClass, Arc<Target>)> {
+    /// The place of the code for a process with these limits. Where memories lie in another way than it would have them is as
+    /// good.
+    fn target(&self, limits: &Limits) -> Option<usize> {
         let wanted = EngineClass::of(self.binary, limits, self.preempt, self.needs.allocator());
-        let exact = self.targets.iter().find(|(class, _)| *class == wanted);
-        exact.or_else(|| self.targets.iter().find(|(class, _)| class.serves(wanted)))
+        let exact = self.targets.iter().position(|(class, _)| *class == wanted);
+        exact.or_else(|| self.targets.iter().position(|(class, _)| class.serves(wanted)))
     }
 }
 
@@ -320,18 +325,18 @@ impl process::Program for Startable {
     }
 
     fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
-        let Some((class, _)) = self.0.target(limits) else {
+        let Some(target) = self.0.target(limits) else {
             return Err(ArgumentError::new(
                 "`max_stack` and `max_fuel` are compiled in, and it was not compiled for these: write them under `limits:` of \
                  the entry, or under `default_limits:` of a host",
             ));
         };
-        limits.max_stack = Some(class.stack() as u64);
+        limits.max_stack = Some(self.0.targets[target].0.stack() as u64);
         Ok(())
     }
 
     fn footprint(&self, limits: &Limits) -> Footprint {
-        self.0.needs.footprint(self.0.target(limits).unwrap_or(&self.0.targets[0]).0)
+        self.0.needs.footprint(self.0.targets[self.0.target(limits).unwrap_or(0)].0)
     }
 
     fn receives(&self) -> bool {
@@ -348,8 +353,8 @@ impl process::Program for Startable {
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
         // The limits went through `settle`; without that the first engine is as good as any.
-        let (_, target) = self.0.target(birth.usage.limits()).unwrap_or(&self.0.targets[0]);
-        Box::new(Fiber::new(Arc::clone(&self.0), Arc::clone(target), birth))
+        let target = self.0.target(birth.usage.limits()).unwrap_or(0);
+        Box::new(Fiber::new(Arc::clone(&self.0), target, birth))
     }
 
     fn result_style(&self) -> ResultStyle {

@@ -1,8 +1,8 @@
 //! How a function of a component is called, decided once when its entry is loaded.
 
-use wasmtime::AsContextMut;
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{Func, Val};
+use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::convert::{exact_to_val, val_to_payload};
 use super::error::Path;
@@ -73,6 +73,23 @@ impl ComponentPlan {
         &self,
         func: &Func,
         mut store: impl AsContextMut<Data: Send>,
+        arguments: &[Payload],
+    ) -> wasmtime::Result<Payload> {
+        let mut store = store.as_context_mut();
+        if let Some(FastPath::Numbers(number, count)) = self.fast
+            && let Some(done) = number.call(count, func, store.as_context_mut(), arguments).await
+        {
+            return done;
+        }
+        // Apart, so that calls of numbers do not carry what this takes.
+        Box::pin(self.call_values(func, store, arguments)).await
+    }
+
+    /// Calls `func` with values of any kind.
+    async fn call_values<T: Send>(
+        &self,
+        func: &Func,
+        mut store: StoreContextMut<'_, T>,
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
         if let Some(fast) = self.fast {

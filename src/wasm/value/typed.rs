@@ -140,10 +140,7 @@ impl FastPath {
             (FastPath::Text(Params::TextBytes, output), [Payload::String(text), bytes]) => {
                 Some(output.call(func, store, (text.as_str(), bytes.as_bytes()?)).await)
             }
-            (FastPath::Numbers(number, Count::One), [first]) => number.call_with_one(func, store, first).await,
-            (FastPath::Numbers(number, Count::Two), [first, second]) => {
-                number.call_with_two(func, store, first, second).await
-            }
+            // Numbers have been tried before.
             _ => None,
         }
     }
@@ -185,6 +182,21 @@ impl Number {
             WitType::S64 => Some(Number::S64),
             WitType::U64 => Some(Number::U64),
             WitType::F64 => Some(Number::F64),
+            _ => None,
+        }
+    }
+
+    /// [`FastPath::call`] for numbers.
+    pub(super) async fn call<T: Send>(
+        self,
+        count: Count,
+        func: &Func,
+        store: StoreContextMut<'_, T>,
+        arguments: &[Payload],
+    ) -> Option<wasmtime::Result<Payload>> {
+        match (count, arguments) {
+            (Count::One, [first]) => self.call_with_one(func, store, first).await,
+            (Count::Two, [first, second]) => self.call_with_two(func, store, first, second).await,
             _ => None,
         }
     }

@@ -7,7 +7,7 @@ use wasmtime::{
     ValType,
 };
 
-use super::super::accept::accept;
+use super::super::accept::{accept, is_exact};
 use super::super::error::Path;
 use super::super::wit_text::{self, WitTextError};
 use super::super::{ArgumentError, Hint, Signature, SignatureError, WitType};
@@ -228,6 +228,18 @@ impl CorePlan {
                 _ => Ok(Payload::Nil),
             };
         }
+        // Apart, so that calls of numbers do not carry what this takes.
+        Box::pin(self.call_with_memory(func, instance, store, arguments)).await
+    }
+
+    /// Calls the method with values of any kind.
+    async fn call_with_memory<T: Send>(
+        &self,
+        func: Func,
+        instance: &Instance,
+        mut store: StoreContextMut<'_, T>,
+        arguments: &[Payload],
+    ) -> wasmtime::Result<Payload> {
         let arguments = self.signature.accept(&self.method, arguments)?;
         let memory = match self.needs_memory {
             true => Some(instance.get_memory(&mut store, MEMORY).ok_or_else(|| no_export(MEMORY, "a memory"))?),
@@ -264,8 +276,10 @@ impl CorePlan {
         }
         let mut words = [Word::I32(0); PARAMS_MAX];
         for ((argument, param), word) in arguments.iter().zip(params).zip(&mut words) {
-            let exact = accept(argument, &param.ty, &Path::Argument(1)).ok()?;
-            *word = scalar(&exact, &param.ty).ok()?;
+            *word = match is_exact(argument, &param.ty) {
+                true => scalar(argument, &param.ty).ok()?,
+                false => scalar(&accept(argument, &param.ty, &Path::Argument(1)).ok()?, &param.ty).ok()?,
+            };
         }
         Some(words)
     }
