@@ -174,7 +174,7 @@ fn a_stack_has_its_size_and_gives_back_what_a_deep_fiber_used() {
         let mut size = 0;
         for asked in [512 * KIB, MIB, MIB + 256 * KIB, 16 * MIB] {
             let stack = stacks.create(asked).expect("a stack");
-            assert!(stack.range().len() >= asked && stack.range().start % PAGE == 0);
+            assert!(stack.range().len() >= asked && stack.range().start.is_multiple_of(PAGE));
             assert_eq!((stack.top().addr(), stack.guard_range().end.addr()), (stack.range().end, stack.range().start));
             assert!(stack.guard_range().start < stack.guard_range().end);
             size = stack.range().len();
