@@ -13,21 +13,16 @@ pub(crate) const WINDOW: usize = 64;
 /// Slots of a pool: all guests in flight, and some to spare.
 const SLOTS: u32 = 4 * WINDOW as u32;
 
-/// Our allocator that is there on any machine.
+/// What there is instead of slabs.
 pub(crate) const POOL: Allocator = Allocator::Pool { slots: SLOTS };
 
 /// What of a memory or table is cleared and kept when a slot is used again, instead of given back to the system.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// The allocator that `WIPPY_BENCH_ALLOCATOR` asks for.
-pub(crate) fn chosen_allocator() -> Option<Allocator> {
-    let text = std::env::var("WIPPY_BENCH_ALLOCATOR").ok()?;
-    Some(text.parse().unwrap_or_else(|error| panic!("WIPPY_BENCH_ALLOCATOR: {error}")))
-}
-
-/// The allocator of our side where many guests come and go: what is asked for, or the pool.
+/// The allocator of our side: what `WIPPY_BENCH_ALLOCATOR` asks for, or what a runtime has by itself.
 pub(crate) fn allocator() -> Allocator {
-    chosen_allocator().unwrap_or(POOL)
+    let Ok(text) = std::env::var("WIPPY_BENCH_ALLOCATOR") else { return Allocator::default() };
+    text.parse().unwrap_or_else(|error| panic!("WIPPY_BENCH_ALLOCATOR: {error}"))
 }
 
 /// How an engine is made.

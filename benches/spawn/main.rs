@@ -5,8 +5,8 @@
 //!
 //! - `floor`: instantiate, `call_async`, drop, in a loop on each core, an engine and an allocator a thread, polled by whoever
 //!   calls; and the same with the synchronous call. The engines are made as ours is, with the same allocator.
-//! - `wippy`: spawned and waited for from a thread outside, 64 in flight for each worker; also with the pool, where another
-//!   allocator is asked for with `WIPPY_BENCH_ALLOCATOR`.
+//! - `wippy`: spawned and waited for from a thread outside, 64 in flight for each worker; with our slabs or what
+//!   `WIPPY_BENCH_ALLOCATOR` says, and with a pool.
 //! - `tokio, tuned`: a task a guest, as many in flight, started by a task; code as ours, over wasmtime's pool tuned for it (see
 //!   `settings`). Also all at once, and with wasmtime's defaults.
 //! - `rayon`: synchronous calls from a parallel iterator, over the tuned pool.

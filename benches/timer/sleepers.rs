@@ -8,9 +8,8 @@
 //!
 //! With thousands of guests the peer takes its instances from wasmtime's pooling allocator, without copy-on-write images:
 //! on demand and with them, ten thousand instances take more mappings than Linux gives a process (65530). On demand without
-//! them they fit as well, and the peer is a third slower. Our side is measured with either, or instead of on demand with what
-//! `WIPPY_BENCH_ALLOCATOR` says. Each is made for its crowd and gone
-//! afterwards, since a pool keeps mappings that the others need then.
+//! them they fit as well, and the peer is a third slower. Our side is measured with its slabs, or what `WIPPY_BENCH_ALLOCATOR`
+//! says, and with a pool. Each is made for its crowd and gone afterwards, since a pool keeps mappings that the others need then.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -136,7 +135,7 @@ fn ours(name: &'static str, count: usize, allocator: Allocator) -> Side {
 
 pub(crate) fn case(count: usize) -> Case {
     let slots = u32::try_from(count).expect("a crowd of a few thousand");
-    let chosen = ours(OURS, count, settings::chosen_allocator().unwrap_or(Allocator::OnDemand));
+    let chosen = ours(OURS, count, settings::allocator());
     let pooled = ours(OURS_POOLED, count, Allocator::Pool { slots });
     let make = move || {
         let peer = Peer::with(|config| {
