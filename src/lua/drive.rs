@@ -76,6 +76,11 @@ impl Coroutines {
         }
     }
 
+    /// Whether none runs, waits for another one, or is to hear a word of another one.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.resumed_by.is_empty() && self.own.is_empty() && self.parked.is_empty() && self.permits.is_empty()
+    }
+
     /// Whether it is up to the driver when it goes on.
     fn is_active(&self, thread: &Thread) -> bool {
         self.resumed_by.contains_key(&key(thread)) || self.own.contains(&key(thread))
@@ -167,6 +172,11 @@ impl Driver {
 
     pub(super) fn vm(&self) -> &Vm {
         &self.vm
+    }
+
+    /// The VM alone, when nothing goes on in it.
+    pub(super) fn into_quiet_vm(self: Box<Self>) -> Result<Vm, Box<Self>> {
+        if self.ready.is_empty() && self.tasks.is_empty() && self.own().is_quiet() { Ok(self.vm) } else { Err(self) }
     }
 
     fn own(&self) -> &Arc<Own> {

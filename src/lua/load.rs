@@ -10,7 +10,7 @@ use super::program::{Program, Script, Shared, Startable, Unit, World};
 use super::script;
 use crate::function::Function;
 use crate::process;
-use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Isolation, LuaSpec, Registry, Severity, Spec};
+use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, LuaSpec, Registry, Severity, Spec};
 use crate::suggest::closest;
 
 /// The most units of one script: itself and what it imports.
@@ -60,10 +60,10 @@ impl Engine {
                     programs.insert(entry.id().clone(), Arc::downgrade(&program));
                     loaded.programs.insert(entry.id().clone(), Arc::new(Startable(program)));
                 }
-                Spec::FunctionLua(_) if spec.isolation == Isolation::Reuse => loading.problems.push(reused(entry)),
                 Spec::FunctionLua(_) => {
                     let program = Arc::new(Startable(program()));
-                    loaded.functions.push(Function::new(program, spec.pool.clone().unwrap_or_default()));
+                    let function = Function::new(program, spec.pool.clone().unwrap_or_default());
+                    loaded.functions.push(function.isolation(spec.isolation));
                 }
                 _ => {}
             }
@@ -80,12 +80,6 @@ pub(crate) struct Loaded {
     pub(crate) programs: Programs,
     pub(crate) functions: Vec<Function>,
     pub(crate) diagnostics: Diagnostics,
-}
-
-/// What to say of a function that wants its VM kept.
-fn reused(entry: &Entry) -> Diagnostic {
-    let message = "a script has a new VM for each call: only functions of wasm are reused";
-    entry.problem(Severity::Error, "not-served", &["isolation"], message).expected("`fresh`, the default")
 }
 
 /// A script that was parsed: its code and its modules.

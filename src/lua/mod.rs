@@ -5,7 +5,8 @@
 //! [`upgrade`] how a process goes on as another script.
 //!
 //! # Invariants
-//! - One VM a process, and only its own step is ever in it. No lock of this room is held while Lua runs.
+//! - One VM a process, and only its own step is ever in it. A VM that is kept belongs to one process after the other, so its
+//!   functions ask whose it is (`own::of`) and hold none. No lock of this room is held while Lua runs.
 //! - Every coroutine is resumed by the driver, with nothing of the script below it on the stack. So a wait suspends only
 //!   who waits, a hook can preempt anywhere, and an end that is settled is an end: the script is not resumed, and no `pcall`
 //!   sees it.

@@ -75,9 +75,15 @@ impl PartialEq for Held {
     }
 }
 
+/// The process that this VM belongs to: a VM that is kept belongs to one after the other, so nothing in it may hold one.
+pub(super) fn of(lua: &Lua) -> mlua::Result<Arc<Own>> {
+    // Taken out of the cell: the collector may drop objects, and what they do is not known here.
+    let own = lua.app_data_ref::<Arc<Own>>().map(|own| Arc::clone(&own));
+    own.ok_or_else(|| mlua::Error::runtime("this VM belongs to no process"))
+}
+
 /// Charges the process of this VM with what an object of it holds outside of it, see [`Own::hold`].
 pub(super) fn hold(lua: &Lua, bytes: usize) -> mlua::Result<Held> {
-    // Taken out of the cell: the collector may drop objects, and what they do is not known here.
     let own = lua.app_data_ref::<Arc<Own>>().map(|own| Arc::clone(&own));
     Ok(Held { _charge: own.map(|own| own.hold(lua, bytes)).transpose()? })
 }
@@ -201,6 +207,17 @@ impl Own {
         }
         *charged = bytes;
         Ok(())
+    }
+
+    /// Its VM was that of another process, whose usage this one's follows: what that was charged with, this one is.
+    pub(super) fn take_charge_of(&self, before: &Self) {
+        let charged = std::mem::take(&mut *before.charged.lock());
+        *self.charged.lock() = charged;
+    }
+
+    /// Whether nothing of its script would go on: no coroutine that runs or waits, nothing that it was to be told of.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.orders.lock().is_empty() && self.ports.is_quiet() && self.coroutines.lock().is_quiet()
     }
 
     /// Whether it may have another coroutine or task: `max_handles` bounds them.

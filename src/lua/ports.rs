@@ -64,6 +64,11 @@ impl Ports {
         self.watched.store(false, Ordering::Relaxed);
     }
 
+    /// Whether nobody listens, waits, or subscribed to anything.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.is_watched() && self.listeners.lock().is_empty() && self.subscriptions.lock().is_empty()
+    }
+
     /// Listens to a topic. Its number; none at the bound.
     pub(super) fn listen(&self, pattern: String, whole: bool) -> Option<i64> {
         let mut listeners = self.listeners.lock();

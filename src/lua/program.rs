@@ -22,7 +22,8 @@ use crate::env::Environment;
 use crate::function::WeakFunctions;
 use crate::limits::{Bytes, Charge, LimitExceeded, Limits};
 use crate::process::{
-    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Payload, Process, Progress, ResultStyle, Stdio,
+    self, ArgumentError, Birth, Exit, Failure, FailureKind, Footprint, Instance, Payload, Process, Progress,
+    ResultStyle, Stdio,
 };
 use crate::reactor::BlockingCall;
 use crate::registry::{EntryId, LimitsSpec};
@@ -179,7 +180,8 @@ impl process::Program for Startable {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        Box::new(LuaProcess { program: Arc::clone(&self.0), life: Life::Init(Box::new(birth)) })
+        let keeps = birth.keeps;
+        Box::new(LuaProcess { program: Arc::clone(&self.0), keeps, life: Life::Init(Box::new(birth)) })
     }
 
     fn result_style(&self) -> ResultStyle {
@@ -190,6 +192,8 @@ impl process::Program for Startable {
 /// A Lua process.
 struct LuaProcess {
     program: Arc<Program>,
+    /// Whether its VM is for the next one, when it ends with a value.
+    keeps: bool,
     life: Life,
 }
 
@@ -202,8 +206,16 @@ enum Life {
     Upgrading(Box<Upgrade>),
     /// The script is over; its output and its VM are on their way.
     Leaving(Box<Leaving>),
+    /// All is over but what it leaves to the next process.
+    Over(Box<Vm>),
     /// Nothing is held any more.
     Closed,
+}
+
+/// A VM between two processes of the same script.
+struct Warm {
+    vm: Vm,
+    program: Arc<Program>,
 }
 
 /// What is left of a script that is over.
@@ -211,6 +223,8 @@ struct Leaving {
     exit: Exit,
     streams: Option<Streams>,
     dropping: Option<BlockingCall<()>>,
+    /// For the next process.
+    kept: Option<Box<Vm>>,
 }
 
 impl Process for LuaProcess {
@@ -218,10 +232,12 @@ impl Process for LuaProcess {
         match std::mem::replace(&mut self.life, Life::Closed) {
             Life::Init(mut birth) => {
                 let input = std::mem::take(&mut birth.input);
+                let kept = birth.kept.take().and_then(|kept| kept.downcast::<Warm>().ok());
+                let kept = kept.filter(|warm| Arc::ptr_eq(&warm.program, &self.program)).map(|warm| warm.vm);
                 let shared = &self.program.shared;
                 let streams =
                     matches!(birth.stdio, Stdio::Terminal).then(|| shared.world.terminal.open(birth.reactor()));
-                self.start(&Own::new(*birth, Arc::clone(shared), streams), input, None, context)
+                self.start(&Own::new(*birth, Arc::clone(shared), streams), kept, input, None, context)
             }
             Life::Upgrading(mut upgrade) => match upgrade.poll_room(context) {
                 Poll::Pending => {
@@ -230,12 +246,19 @@ impl Process for LuaProcess {
                 }
                 Poll::Ready(()) => {
                     let Upgrade { own, input, held, .. } = *upgrade;
-                    self.start(&own, input, Some(held), context)
+                    self.start(&own, None, input, Some(held), context)
                 }
             },
             Life::Running(driver) => self.run(driver, context),
-            Life::Leaving(leaving) => self.leave(leaving, context),
-            Life::Closed => Progress::Exit(Exit::Terminated),
+            Life::Leaving(leaving) => self.depart(leaving, context),
+            Life::Over(_) | Life::Closed => Progress::Exit(Exit::Terminated),
+        }
+    }
+
+    fn leave(&mut self) -> Option<Instance> {
+        match std::mem::replace(&mut self.life, Life::Closed) {
+            Life::Over(vm) => Some(Box::new(Warm { vm: *vm, program: Arc::clone(&self.program) })),
+            _ => None,
         }
     }
 
@@ -263,11 +286,12 @@ impl LuaProcess {
     fn start(
         &mut self,
         own: &Arc<Own>,
+        kept: Option<Vm>,
         input: Vec<Payload>,
         held: Option<Charge>,
         context: &mut Context<'_>,
     ) -> Progress {
-        let begun = self.begin(own, &input, context);
+        let begun = self.begin(own, kept, &input, context);
         drop((input, held));
         match begun {
             Ok(driver) => self.run(driver, context),
@@ -275,14 +299,33 @@ impl LuaProcess {
         }
     }
 
-    /// A VM with the script in it.
-    fn begin(&self, own: &Arc<Own>, input: &[Payload], context: &Context<'_>) -> Result<Box<Driver>, Exit> {
+    /// A VM with the script in it: a new one, or one that was kept.
+    fn begin(
+        &self,
+        own: &Arc<Own>,
+        kept: Option<Vm>,
+        input: &[Payload],
+        context: &Context<'_>,
+    ) -> Result<Box<Driver>, Exit> {
         let Program { script, shared, .. } = &*self.program;
         own.enter(context);
         let failed = |error| self.exit_of(own, Finished::Failed(error), None);
-        let (vm, boot, units) = Vm::new(Arc::clone(own), script, &shared.chunks).map_err(failed)?;
+        let (vm, body, units) = match kept {
+            Some(vm) => {
+                let vm = vm.pass_on(own).map_err(failed)?;
+                let again = vm.again.clone();
+                (vm, again, None)
+            }
+            None => {
+                let (vm, boot, units) = Vm::new(Arc::clone(own), script, &shared.chunks).map_err(failed)?;
+                (vm, boot, Some(units))
+            }
+        };
         let arguments = || -> mlua::Result<MultiValue> {
-            let mut values = (units, script.method.as_str()).into_lua_multi(&vm.lua)?;
+            let mut values = match units {
+                Some(units) => (units, script.method.as_str()).into_lua_multi(&vm.lua)?,
+                None => MultiValue::new(),
+            };
             for payload in input {
                 // The arguments were checked, so only memory can be wanting.
                 values.push_back(value::to_lua(&vm.lua, payload).map_err(mlua::Error::external)?);
@@ -290,7 +333,7 @@ impl LuaProcess {
             Ok(values)
         };
         let arguments = arguments().map_err(failed)?;
-        Driver::new(vm, &boot, arguments).map(Box::new).map_err(failed)
+        Driver::new(vm, &body, arguments).map(Box::new).map_err(failed)
     }
 
     fn run(&mut self, mut driver: Box<Driver>, context: &mut Context<'_>) -> Progress {
@@ -309,13 +352,19 @@ impl LuaProcess {
             (None, Turn::Ending) => Exit::Terminated,
             (None, Turn::Upgrade(next)) => return self.upgrade(&own, driver, *next),
         };
-        let dropping = dispose(driver);
+        let (kept, dropping) = match self.keeps && matches!(exit, Exit::Returned(_)) {
+            true => match driver.into_quiet_vm() {
+                Ok(vm) => (Some(Box::new(vm)), None),
+                Err(driver) => (None, dispose(driver)),
+            },
+            false => (None, dispose(driver)),
+        };
         let streams = own.streams.lock().take();
         if let Some(streams) = &streams {
             streams.output.finish();
             streams.errors.finish();
         }
-        self.leave(Box::new(Leaving { exit, streams, dropping }), context)
+        self.depart(Box::new(Leaving { exit, streams, dropping, kept }), context)
     }
 
     /// Goes on as another script, in the step that follows: one that upgrades itself again and again is preempted there.
@@ -328,7 +377,7 @@ impl LuaProcess {
         Progress::Preempted
     }
 
-    fn leave(&mut self, mut leaving: Box<Leaving>, context: &mut Context<'_>) -> Progress {
+    fn depart(&mut self, mut leaving: Box<Leaving>, context: &mut Context<'_>) -> Progress {
         if let Some(dropping) = &mut leaving.dropping
             && Pin::new(dropping).poll(context).is_ready()
         {
@@ -342,6 +391,9 @@ impl LuaProcess {
         if leaving.dropping.is_some() || !drained {
             self.life = Life::Leaving(leaving);
             return Progress::Leaving;
+        }
+        if let Some(vm) = leaving.kept {
+            self.life = Life::Over(vm);
         }
         Progress::Exit(leaving.exit)
     }

@@ -1,11 +1,9 @@
 //! What `string` does with patterns, in slices: the functions that the prelude has of the host for it.
 
-use std::sync::Arc;
-
 use mlua::{AnyUserData, IntoLuaMulti, Lua, LuaString, MultiValue, Table, UserData, Value};
 
 use super::call::{Answer, Refusal, Reply, Work, encode};
-use super::own::Own;
+use super::own::{self, Own};
 use super::pattern::{Capture, Found, PatternError, SLICE, Search};
 
 /// What a search answers with.
@@ -19,24 +17,24 @@ enum Wanted {
     Both,
 }
 
-pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<()> {
+pub(super) fn install(lua: &Lua, host: &Table) -> mlua::Result<()> {
     host.raw_set("find_plain", lua.create_function(find_plain)?)?;
-    let state = Arc::clone(own);
     host.raw_set(
         "memory_left",
-        lua.create_function(move |lua, ()| {
-            let allowed = state.usage.limits().max_memory.unwrap_or(u64::MAX);
+        lua.create_function(|lua, ()| {
+            let own = own::of(lua)?;
+            let allowed = own.usage.limits().max_memory.unwrap_or(u64::MAX);
             Ok(i64::try_from(allowed.saturating_sub(lua.used_memory() as u64)).unwrap_or(i64::MAX))
         })?,
     )?;
     for (name, wanted) in [("find", Wanted::Places), ("match", Wanted::Captures)] {
-        let state = Arc::clone(own);
         host.raw_set(
             name,
             lua.create_function(move |lua, (subject, pattern, from): (LuaString, LuaString, usize)| {
+                let own = own::of(lua)?;
                 let search = Search::new(from, &pattern.as_bytes(), true);
                 let work = Finding { search: Some(search), subject, pattern, wanted, searcher: None };
-                encode(lua, &state, Reply::work(lua, &state, work))
+                encode(lua, &own, Reply::work(lua, &own, work))
             })?,
         )?;
     }
@@ -49,25 +47,23 @@ pub(super) fn install(lua: &Lua, own: &Arc<Own>, host: &Table) -> mlua::Result<(
             lua.create_userdata(Searcher { search: Some(search), wanted })
         })?,
     )?;
-    let state = Arc::clone(own);
     host.raw_set(
         "search_next",
-        lua.create_function(move |lua, (searcher, subject, pattern): (AnyUserData, LuaString, LuaString)| {
-            let answer = next(lua, &state, searcher, subject, pattern);
-            encode(lua, &state, answer)
+        lua.create_function(|lua, (searcher, subject, pattern): (AnyUserData, LuaString, LuaString)| {
+            let own = own::of(lua)?;
+            let answer = next(lua, &own, searcher, subject, pattern);
+            encode(lua, &own, answer)
         })?,
     )?;
-    let state = Arc::clone(own);
     host.raw_set(
         "replace",
-        lua.create_function(
-            move |lua, (subject, pattern, text, most): (LuaString, LuaString, LuaString, Option<i64>)| {
-                let search = Search::new(0, &pattern.as_bytes(), true);
-                let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(0));
-                let work = Replacing { search, subject, pattern, text, most, count: 0, done: 0, output: Vec::new() };
-                encode(lua, &state, Reply::work(lua, &state, work))
-            },
-        )?,
+        lua.create_function(|lua, (subject, pattern, text, most): (LuaString, LuaString, LuaString, Option<i64>)| {
+            let own = own::of(lua)?;
+            let search = Search::new(0, &pattern.as_bytes(), true);
+            let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(0));
+            let work = Replacing { search, subject, pattern, text, most, count: 0, done: 0, output: Vec::new() };
+            encode(lua, &own, Reply::work(lua, &own, work))
+        })?,
     )
 }
 

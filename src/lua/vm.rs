@@ -14,7 +14,7 @@ use super::chunks::{self, Chunks};
 use super::host;
 use super::meter::INSTRUCTIONS;
 use super::modules;
-use super::own::Own;
+use super::own::{self, Own};
 use super::program::Script;
 use super::text;
 
@@ -24,6 +24,8 @@ pub(super) struct Vm {
     pub(super) own: Arc<Own>,
     /// Runs a function and keeps the stack of what it raises.
     pub(super) guarded: Function,
+    /// Runs the method of a script that was run before.
+    pub(super) again: Function,
     pub(super) pump: Function,
     pub(super) complete: Function,
 }
@@ -52,8 +54,8 @@ impl Builder<'_> {
     where
         F: Fn(&Lua, &Arc<Own>, &mut Args) -> Answer + Send + 'static,
     {
-        let own = Arc::clone(self.own);
         self.lua.create_function(move |lua, values: MultiValue| {
+            let own = own::of(lua)?;
             let answer = body(lua, &own, &mut Args::new(name, values));
             encode(lua, &own, answer)
         })
@@ -83,14 +85,18 @@ pub(super) fn build(lua: &Lua, own: &Arc<Own>, name: &str) -> mlua::Result<Table
     own.meter.hold(|| modules::build(&builder, name))
 }
 
+/// Has the VM end at the limit of the process.
+fn bound(lua: &Lua, own: &Own) -> mlua::Result<()> {
+    let bytes = own.usage.limits().max_memory.map_or(0, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX).max(1));
+    lua.set_memory_limit(bytes).map(drop)
+}
+
 impl Vm {
     /// A VM for this script, the function that runs it, and its first argument.
     pub(super) fn new(own: Arc<Own>, script: &Script, known: &Chunks) -> mlua::Result<(Self, Function, Table)> {
         let libraries = StdLib::COROUTINE | StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::default())?;
-        if let Some(bytes) = own.usage.limits().max_memory {
-            lua.set_memory_limit(usize::try_from(bytes).unwrap_or(usize::MAX).max(1))?;
-        }
+        bound(&lua, &own)?;
         lua.set_app_data(Arc::clone(&own));
         // Nothing of what is made here is garbage.
         lua.gc_stop();
@@ -100,8 +106,8 @@ impl Vm {
         if are_calls_told {
             calls::install(&lua, &host)?;
         }
-        host::install(&lua, &own, &host)?;
-        text::install(&lua, &own, &host)?;
+        host::install(&lua, &host)?;
+        text::install(&lua, &host)?;
         let core: Table = known.load(&lua, chunks::CORE.0, chunks::CORE.1)?.call(&host)?;
         lua.set_named_registry_value(CORE, &core)?;
         let modules = modules::install(&core, script.modules())?;
@@ -109,6 +115,7 @@ impl Vm {
         let boot = core.raw_get("boot")?;
         let vm = Self {
             guarded: core.raw_get("guarded")?,
+            again: core.raw_get("again")?,
             pump: core.raw_get("pump_ports")?,
             complete: core.raw_get("complete")?,
             lua,
@@ -119,11 +126,20 @@ impl Vm {
         Ok((vm, boot, units))
     }
 
+    /// Belongs to another process from now on, whose usage follows that of the one before.
+    pub(super) fn pass_on(mut self, own: &Arc<Own>) -> mlua::Result<Self> {
+        own.take_charge_of(&self.own);
+        bound(&self.lua, own)?;
+        self.lua.set_app_data(Arc::clone(own));
+        self.own = Arc::clone(own);
+        Ok(self)
+    }
+
     fn set_hook(&self, are_calls_told: bool) -> mlua::Result<()> {
-        let own = Arc::clone(&self.own);
         let triggers = HookTriggers::new().every_nth_instruction(INSTRUCTIONS);
         let triggers = if are_calls_told { triggers.on_calls() } else { triggers };
         self.lua.set_global_hook(triggers, move |lua, debug| {
+            let own = own::of(lua)?;
             if debug.event() != DebugEvent::Count {
                 calls::tell(lua, &own, debug)?;
                 return Ok(VmState::Continue);

@@ -79,7 +79,7 @@ const FIELDS: &[(&str, &str, Seen)] = &[
     ("LuaSpec", "modules", By("the_sandbox_has_what_it_may_and_nothing_else")),
     ("LuaSpec", "imports", By("the_sandbox_has_what_it_may_and_nothing_else")),
     ("LuaSpec", "pool", By("a_script_has_the_slots_of_its_pool")),
-    ("LuaSpec", "isolation", By("a_script_is_not_kept_for_the_next_call")),
+    ("LuaSpec", "isolation", By("a_vm_is_kept_where_that_is_wanted")),
     ("LuaSpec", "limits", By("a_call_ends_at_its_limits")),
     ("MailboxSpec", "max_messages", By("bounds_of_a_mailbox_refuse_what_they_do_not_take_and_lose_nothing")),
     ("MailboxSpec", "max_bytes", By("bounds_of_a_mailbox_refuse_what_they_do_not_take_and_lose_nothing")),

@@ -302,6 +302,8 @@ function core.library_env(globals, modules)
   return env
 end
 
+local main
+
 -- Runs the libraries in the order in which they need each other, then the script, and calls its method.
 function core.boot(units, method, ...)
   local values = {}
@@ -313,10 +315,15 @@ function core.boot(units, method, ...)
   if type(script) ~= "table" then
     error("the script must return a table with the function `" .. method .. "`; it returned " .. type(script), 0)
   end
-  local main = script[method]
+  main = script[method]
   if type(main) ~= "function" then
     error("the table that the script returns has no function `" .. method .. "`", 0)
   end
+  return main(...)
+end
+
+-- The method of a script that was booted.
+function core.again(...)
   return main(...)
 end
 

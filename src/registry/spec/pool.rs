@@ -43,8 +43,8 @@ pub enum Isolation {
     /// Each call has an instance of its own, which is gone with it.
     #[default]
     Fresh,
-    /// A slot of the pool keeps its instance for the next call, as long as each call ends with a value: what a guest leaves in
-    /// its memory is there again.
+    /// A slot of the pool keeps its instance, or the VM of a script, for the next call, as long as each call ends with a value
+    /// and leaves nothing going on: what a guest leaves in its memory is there again.
     Reuse,
 }
 

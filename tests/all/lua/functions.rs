@@ -5,7 +5,7 @@ use wippy::function::{CallErrorKind, PoolKind};
 use wippy::process::{Exit, Payload};
 use wippy::reactor::Clock;
 
-use crate::support::{House, app, fixture, guest_index, run_in};
+use crate::support::{House, app, fixture, guest_index};
 use crate::yielding::stage::until;
 
 /// Answers with what it is given, fails, or never ends.
@@ -129,11 +129,60 @@ fn a_call_ends_at_its_limits() {
     assert!(error.to_string().starts_with("`app:spin`: limit `max_cpu` exceeded: allowed 50ms"), "{error}");
 }
 
+/// Counts its calls, as whoever it is of now, and leaves something behind when it is told to.
+const COUNT: &str = "local calls, held = 0, {}
+return { count = function(what)
+  calls = calls + 1
+  if what == 'fail' then error('broken') end
+  if what == 'raise in between' then pcall(error, 'caught') end
+  if what == 'leave a coroutine' then coroutine.spawn(function() time.sleep('1h') end) end
+  if what == 'listen' then process.listen('news') end
+  if what == 'wait' then time.sleep('1ms') end
+  if what == 'hold' then held[#held + 1] = string.rep('x', 150 << 10) end
+  if what == 'spin' then while true do end end
+  return calls .. ' ' .. process.pid()
+end }
+";
+
 #[test]
-fn a_script_is_not_kept_for_the_next_call() {
-    let index = "- { name: f, kind: function.lua, source: 'return {}', method: main, isolation: reuse }\n";
-    let app = app(&[("_index.yaml", &guest_index(index))]);
-    let said = run_in(app.path(), ["check"]);
-    assert_eq!(said.code, Some(2));
-    assert!(said.stderr.contains("a script has a new VM for each call: only functions of wasm are reused"), "{said:?}");
+fn a_vm_is_kept_where_that_is_wanted() {
+    let function = |name: &str, more: &str| {
+        format!(
+            "- {{ name: {name}, kind: function.lua, source: 'file://count.lua', method: count, modules: [time], \
+             pool: {{ type: inline }}, limits: {{ max_memory: 1MiB, max_cpu: 5s }}{more} }}\n"
+        )
+    };
+    let index = guest_index(&(function("fresh", "") + &function("kept", ", isolation: reuse")));
+    let house = House::of(app(&[("_index.yaml", &index), ("count.lua", COUNT)]), Clock::real());
+    let stats = || house.runtime.functions().stats(&"app:kept".parse().expect("an ID")).expect("a function");
+    // Which call of its VM it was, and of which process.
+    let call = |entry: &str, what: &str| {
+        let said = house.runtime.call(entry, [what]).wait().expect("a value");
+        let (count, pid) = said.as_str().expect("a text").split_once(' ').expect("two words");
+        (count.parse::<u32>().expect("a number"), pid.to_owned())
+    };
+    let count = |what: &str| call("app:kept", what).0;
+    assert_eq!([(); 2].map(|()| call("app:fresh", "").0), [1, 1]);
+    let (first, second) = (call("app:kept", ""), call("app:kept", "wait"));
+    assert_eq!((first.0, second.0), (1, 2));
+    assert_ne!(first.1, second.1, "each call is a process of its own");
+    assert_eq!((count("raise in between"), stats().kept), (3, 1));
+
+    // What it leaves going on, a listener, an error and a limit end the VM with the call.
+    for what in ["leave a coroutine", "listen"] {
+        assert!(count(what) > 1);
+        assert_eq!((stats().kept, count(""), count("")), (0, 1, 2), "{what}");
+    }
+    for what in ["fail", "spin"] {
+        house.runtime.call("app:kept", [what]).wait().expect_err("no value");
+        assert_eq!((stats().kept, count(""), count("")), (0, 1, 2), "{what}");
+    }
+
+    // What it holds is charged to the one that goes on with it.
+    let held = (0..10).map_while(|_| house.runtime.call("app:kept", ["hold"]).wait().ok()).count();
+    assert!((2..7).contains(&held), "each of {held} calls held 150 KiB of the 1 MiB that they have together");
+    assert_eq!(stats().kept, 0);
+    assert_eq!(count(""), 1);
+    assert!(house.runtime.shutdown(std::time::Duration::from_secs(60)).is_empty());
+    assert_eq!(house.runtime.ceiling().live(), 0);
 }
