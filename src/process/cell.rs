@@ -259,12 +259,10 @@ impl ProcessCell {
     }
 
     /// The process never was one, because its host did not take it: there is no exit to tell of, and nobody has to do
-    /// with it.
-    pub(super) fn forget(self: &Arc<Self>) {
+    /// with it. Those who would have been told are returned.
+    pub(super) fn forget(self: &Arc<Self>) -> Vec<Box<dyn Watcher>> {
         topology::dissolve(self);
-        let forgotten = std::mem::take(&mut self.outcome.lock().watchers);
-        // Outside the lock: what they captured is foreign.
-        drop(forgotten);
+        std::mem::take(&mut self.outcome.lock().watchers)
     }
 
     /// Publishes the exit, once: later calls are ignored. Names are free and other processes told before the watchers are,

@@ -280,17 +280,19 @@ impl Host {
         if !self.table.insert(Arc::clone(&cell)) {
             return Err(SpawnError::Closing { host: self.id.clone() });
         }
-        if let Err(error) = self.join(&cell, &mut start, &bond, manager) {
-            cell.forget();
-            self.table.remove(unique);
-            return match (error, &start.name) {
-                // Somebody took it since we looked.
-                (SignalError::NameTaken { .. }, Some(name)) if manager.names().lookup(name).is_some() => {
-                    drop((process, admission));
-                    self.spawn(program, start, deadline, manager)
-                }
-                (error, _) => Err(SpawnError::Signal { entry: start.entry, error: error.into() }),
-            };
+        match self.join(&cell, &mut start, &bond, manager) {
+            Ok(None) => {}
+            Ok(Some(owner)) => {
+                start.watchers = cell.forget();
+                self.table.remove(unique);
+                drop((process, admission));
+                return signal(owner, start, &bond);
+            }
+            Err(error) => {
+                drop(cell.forget());
+                self.table.remove(unique);
+                return Err(SpawnError::Signal { entry: start.entry, error: error.into() });
+            }
         }
         // Nobody hears of its end before: there is none yet.
         manager.realm().subscribers.tell(|| LifecycleEvent::Started {
@@ -312,7 +314,7 @@ impl Host {
                 };
                 // Dropping the task takes it out of the table and publishes an exit that nobody has a handle for. The
                 // caller is told by the error, so the watchers are not told anything.
-                cell.forget();
+                drop(cell.forget());
                 drop(error);
                 Err(match full {
                     Some(allowed) => self.busy(Full::Host { bound: "max_processes", allowed }),
@@ -322,19 +324,28 @@ impl Host {
         }
     }
 
-    /// Gives a process its name, those who have to do with it, and its first messages.
+    /// Gives a process its name, those who have to do with it, and its first messages. Nothing of that when somebody took the
+    /// name meanwhile, who is returned.
     fn join(
         &self,
         cell: &Arc<ProcessCell>,
         start: &mut Start,
         bond: &Bond,
         manager: &Manager,
-    ) -> Result<(), SignalError> {
+    ) -> Result<Option<Arc<ProcessCell>>, SignalError> {
         if let Some(name) = &start.name {
-            manager.names().register(name, cell)?;
+            // Who had it may be gone by the time that we ask who it is.
+            while let Err(error) = manager.names().register(name, cell) {
+                match (error, manager.names().lookup(name)) {
+                    (SignalError::NameTaken { .. }, Some(owner)) => return Ok(Some(owner)),
+                    (SignalError::NameTaken { .. }, None) => {}
+                    (error, _) => return Err(error),
+                }
+            }
         }
         bond.tie(cell)?;
-        std::mem::take(&mut start.messages).into_iter().try_for_each(|message| cell.send(message))
+        std::mem::take(&mut start.messages).into_iter().try_for_each(|message| cell.send(message))?;
+        Ok(None)
     }
 
     fn check_open(&self) -> Result<(), SpawnError> {

@@ -364,6 +364,27 @@ fn a_refused_spawn_tells_only_its_caller() {
 }
 
 #[test]
+fn a_start_whose_name_is_taken_meanwhile_tells_its_watchers_of_who_has_it() {
+    let world = world(|_, _| Progress::Blocked);
+    let (sender, receiver) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let late = scope.spawn(|| {
+            let start = world.start().name("one").input(["wait".into()]);
+            world.manager.spawn(start.watch(move |pid: &Pid, _: &Exit| sender.send(pid.clone()).unwrap()))
+        });
+        until(|| world.shared.creating.load(Ordering::SeqCst));
+        let first = world.manager.spawn(world.start().name("one")).unwrap();
+        world.shared.create.store(true, Ordering::SeqCst);
+        let late = late.join().unwrap().unwrap();
+        assert_eq!(late.pid(), first.pid());
+        first.terminate();
+        assert_eq!(wait(&late), Exit::Terminated);
+        assert_eq!(receiver.recv().unwrap(), *first.pid());
+        assert!(receiver.recv().is_err(), "told of a process that never was one");
+    });
+}
+
+#[test]
 fn a_watcher_that_panics_keeps_the_exit_from_nobody() {
     struct Woken(AtomicBool);
     impl std::task::Wake for Woken {
