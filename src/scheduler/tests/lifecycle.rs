@@ -100,7 +100,7 @@ fn a_panic_ends_its_task_only() {
     wait_until(|| task.is_complete());
     assert_eq!(messages.try_recv().as_deref(), Ok("fuse 7"));
     assert_eq!(drops.load(Ordering::Relaxed), 1);
-    assert_eq!(scheduler.stats().total().panics, 1);
+    wait_until(|| scheduler.stats().total().panics == 1);
     assert_eq!(scheduler.stats().live_tasks, 0);
 
     let after = scheduler.spawn(once(|| {})).expect("within the bound");
@@ -118,7 +118,7 @@ fn a_payload_that_panics_when_dropped_ends_its_task_only() {
     let (scheduler, _) = scheduler(1);
     let task = scheduler.spawn(once(|| std::panic::panic_any(Payload))).expect("within the bound");
     wait_until(|| task.is_complete());
-    assert_eq!(scheduler.stats().total().panics, 1);
+    wait_until(|| scheduler.stats().total().panics == 1);
 }
 
 /// Suspends until it is cancelled.
