@@ -36,6 +36,9 @@ pub(super) const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 /// Frames of a backtrace that are kept.
 const BACKTRACE_FRAMES: std::num::NonZeroUsize = std::num::NonZeroUsize::new(32).expect("a positive literal");
 
+/// Whether this build can keep compiled code on disk.
+const CAN_CACHE: bool = cfg!(feature = "cache");
+
 /// How engines are made.
 ///
 /// Defaults: compiled code is cached on disk, where the feature `cache` is built in, in wasmtime's own folder; memories and
@@ -73,7 +76,7 @@ impl fmt::Debug for Configure {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { cache: cfg!(feature = "cache"), cache_directory: None, allocator: Allocator::default(), configure: None }
+        Self { cache: CAN_CACHE, cache_directory: None, allocator: Allocator::default(), configure: None }
     }
 }
 
