@@ -61,7 +61,8 @@ fn lap_with(stage: &Stage, rows: &[Row], meanwhile: impl FnOnce()) -> Lap {
             }
         }
         let looking = rows.iter().filter(|row| row.kind == Kind::Looks).count();
-        let queued = on_pool..=on_pool + if looks { looking } else { 0 };
+        let least = on_pool + stage.surplus();
+        let queued = least..=least + if looks { looking } else { 0 };
         until("the files wait for the pool", || queued.contains(&stage.pool().queued) && stuck.iter().all(is_stuck));
     }
     for (row, stuck) in &stuck {

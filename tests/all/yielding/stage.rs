@@ -58,6 +58,7 @@ pub(crate) struct Stage {
     clock: Clock,
     pool: BlockingPool,
     hold: RefCell<Option<Hold>>,
+    surplus: Cell<usize>,
     pub(crate) names: Arc<Names>,
     pub(crate) switches: Arc<Switches>,
     /// Limits of those that are spawned.
@@ -122,6 +123,7 @@ impl Stage {
             clock,
             pool,
             hold: RefCell::default(),
+            surplus: Cell::default(),
             names,
             switches,
             limits: RefCell::default(),
@@ -213,6 +215,13 @@ impl Stage {
             pool.running == POOL_THREADS
         });
         *self.hold.borrow_mut() = Some(Hold { gate, calls });
+        self.surplus.set(self.pool().queued);
+    }
+
+    /// Jobs in the queue that were there when the pool was held. A job that is on its way from the queue to its thread is
+    /// counted nowhere, and one more than there are threads may be waiting to hold one.
+    pub(crate) fn surplus(&self) -> usize {
+        self.surplus.get()
     }
 
     /// Fills the queue of a pool that is held: who comes now waits for room in it.
