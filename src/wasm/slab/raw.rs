@@ -1,4 +1,5 @@
-//! The one file with `unsafe`: address space, the slots that it is cut into, and what the engine is told of them.
+//! The one file with `unsafe`: address space, the slots that it is cut into, and what the engine is told of them. It is longer
+//! than others, since whoever checks the proofs has all of them here; what is safe without it has files of its own.
 //!
 //! # What holds
 //! - A mapping lives as long as anybody who knows an address in it: a [`Slot`] keeps its [`Cuts`] alive, which own it.
