@@ -1,8 +1,9 @@
 //! The integration tests: one binary, so that wasmtime is linked once. A test belongs to the module whose promise it
 //! checks. Those that run the program need the feature `cli`; the others are the library's, and run without any feature.
 
-/// As many processes as there can be.
+/// One entry over many inputs.
 mod batch;
+/// As many processes as there can be.
 #[cfg(feature = "cli")]
 mod ceiling;
 /// Processes of a running program, seen and ended by another.

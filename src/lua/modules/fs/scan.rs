@@ -129,6 +129,11 @@ impl Split {
 }
 
 impl State {
+    /// Nothing was read yet.
+    fn new(split: Split) -> Self {
+        Self { split, buffer: Vec::new(), from: 0, at_end: false, is_reading: false, text: Vec::new(), error: None }
+    }
+
     /// The next token into `text`; none where more has to be read.
     fn advance(&mut self) -> Option<bool> {
         if self.error.is_some() {
@@ -184,15 +189,7 @@ impl ScannerObject {
         };
         // What was read before and could be no token, what is read, and the token.
         let charge = own.usage.charge(2 * TOKEN_BYTES_MAX + READ_BYTES).map_err(no_memory)?;
-        let state = State {
-            split,
-            buffer: Vec::new(),
-            from: 0,
-            at_end: false,
-            is_reading: false,
-            text: Vec::new(),
-            error: None,
-        };
+        let state = State::new(split);
         Ok(Self(Arc::new(Scanner { file: Arc::clone(file), state: Mutex::new(state), _charge: charge })))
     }
 }
@@ -241,15 +238,7 @@ mod tests {
     /// The tokens of a text that comes in parts of `size` bytes.
     fn tokens(split: Split, text: &[u8], size: usize) -> Vec<String> {
         let mut parts = text.chunks(size);
-        let mut state = State {
-            split,
-            buffer: Vec::new(),
-            from: 0,
-            at_end: false,
-            is_reading: false,
-            text: Vec::new(),
-            error: None,
-        };
+        let mut state = State::new(split);
         let mut tokens = Vec::new();
         loop {
             match state.advance() {
