@@ -307,7 +307,7 @@ impl Pool {
             .answering(call.calls().clone(), call.caller().cloned(), slot.keep.clone())
             .watch(ending);
         (start.context, start.actor, start.scope) = (options.context, options.actor, options.scope);
-        manager.spawn_foreign(&*self.program, start).map_err(|error| self.not_started(error))
+        manager.spawn_foreign(&self.program, start).map_err(|error| self.not_started(error))
     }
 
     fn not_started(&self, error: SpawnError) -> CallError {

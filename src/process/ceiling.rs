@@ -9,6 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::bell::Bell;
+use crate::sync::CachePadded;
 
 /// What the number of processes is bounded by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,10 +134,71 @@ pub struct Ceiling(Arc<Inner>);
 
 struct Inner {
     bounds: Vec<Bound>,
-    /// What living processes hold. Additions happen under this lock, all of a process at once; what makes room may come
-    /// piece by piece, and the bell is rung behind it.
-    taken: Mutex<Amounts>,
+    /// What living processes hold, and stocks. Additions happen under this lock, all of a process at once; what makes room may
+    /// come piece by piece, and the bell is rung behind it.
+    taken: Mutex<Taken>,
     bell: Arc<Bell>,
+}
+
+#[derive(Default)]
+struct Taken {
+    amounts: Amounts,
+    /// Those whose room is in the amounts.
+    stocks: Vec<Arc<Stock>>,
+}
+
+/// So many places go to a stock, or come back from it, at once.
+const BATCH: u64 = 32;
+
+/// Places that were taken of a ceiling and that nobody has: processes come and go there without a word that all workers write.
+/// Whoever finds no room at the ceiling looks into the stocks first, so the bounds are exact.
+#[derive(Default)]
+pub(super) struct Stock(CachePadded<Mutex<Places>>);
+
+/// Places, all alike.
+#[derive(Default)]
+struct Places {
+    /// What one of them is of each resource.
+    of: Amounts,
+    free: u64,
+}
+
+impl Stock {
+    /// A place like that, if there is one.
+    fn take(&self, amounts: &Amounts) -> bool {
+        let mut places = self.0.lock();
+        let has_one = places.free > 0 && places.of == *amounts;
+        places.free -= u64::from(has_one);
+        has_one
+    }
+
+    /// More places from the ceiling; false when there are others in it.
+    fn fill(&self, amounts: &Amounts, free: u64) -> bool {
+        let mut places = self.0.lock();
+        let is_empty = places.free == 0;
+        if is_empty {
+            *places = Places { of: *amounts, free };
+        }
+        is_empty
+    }
+
+    /// A place that somebody left. Returns how many such places are for the ceiling.
+    fn put(&self, amounts: &Amounts) -> u64 {
+        let mut places = self.0.lock();
+        if places.free == 0 {
+            places.of = *amounts;
+        } else if places.of != *amounts {
+            return 1;
+        }
+        places.free += 1;
+        let surplus = if places.free < 2 * BATCH { 0 } else { BATCH };
+        places.free -= surplus;
+        surplus
+    }
+
+    fn empty(&self) -> Places {
+        std::mem::take(&mut *self.0.lock())
+    }
 }
 
 /// An amount of each resource, in the order of [`Resource::ALL`].
@@ -178,7 +240,28 @@ impl Ceiling {
     /// Processes that live, on all hosts.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.0.taken.lock()[Resource::Processes as usize]
+        self.0.taken.lock().live()
+    }
+
+    /// Another stock, for a worker.
+    pub(super) fn stock(&self) -> Arc<Stock> {
+        let stock = Arc::new(Stock::default());
+        self.0.taken.lock().stocks.push(Arc::clone(&stock));
+        stock
+    }
+
+    /// Room for one process from this stock, which is [put back](Self::put_back) when it is gone; `None` when it has none.
+    pub(super) fn take_from(stock: &Stock, footprint: &Footprint) -> Option<Amounts> {
+        let amounts = footprint.amounts();
+        stock.take(&amounts).then_some(amounts)
+    }
+
+    /// Room that was taken is free, and goes to this stock if it has too little.
+    pub(super) fn put_back(&self, stock: &Stock, amounts: &Amounts) {
+        match stock.put(amounts) {
+            0 => self.0.bell.ring(),
+            surplus => self.give_back(&times(amounts, surplus)),
+        }
     }
 
     pub(super) fn bell(&self) -> &Arc<Bell> {
@@ -187,33 +270,40 @@ impl Ceiling {
 
     /// Room for one process, which is [given back](Self::give_back) when it is gone. Whatever else it needs is looked at by
     /// `check` and taken by `enter`, which is called only when there is room for all of it: nobody ever sees half of an
-    /// admission, and a refusal changes nothing.
+    /// admission, and a refusal changes nothing. A stock, if there is one, gets some more places when there are plenty.
     pub(super) fn admit<E: From<Reached>>(
         &self,
         footprint: &Footprint,
+        stock: Option<&Stock>,
         check: impl FnOnce() -> Result<(), E>,
         enter: impl FnOnce(),
     ) -> Result<Amounts, E> {
-        let amounts = Resource::ALL.map(|resource| footprint.of(resource));
+        let amounts = footprint.amounts();
         let mut taken = self.0.taken.lock();
         check()?;
-        if let Some(bound) = self.in_the_way(&taken, &amounts) {
+        if let Some(bound) = self.make_room(&mut taken, &amounts) {
             return Err(E::from(Reached {
                 resource: bound.resource,
                 allowed: self.processes(footprint).map_or(u64::MAX, |(allowed, _)| allowed),
-                live: taken[Resource::Processes as usize],
+                live: taken.live(),
                 raise: bound.raise.clone(),
             }));
         }
         enter();
-        take(&mut taken, &amounts);
+        take(&mut taken.amounts, &amounts);
+        if let Some(stock) = stock {
+            let more = times(&amounts, BATCH);
+            if self.in_the_way(&taken.amounts, &more).is_none() && stock.fill(&amounts, BATCH) {
+                take(&mut taken.amounts, &more);
+            }
+        }
         Ok(amounts)
     }
 
     /// Room that was taken is free, and everybody who waits for some hears of it.
     pub(super) fn give_back(&self, amounts: &Amounts) {
         let mut taken = self.0.taken.lock();
-        taken.iter_mut().zip(amounts).for_each(|(taken, amount)| *taken -= amount);
+        give(&mut taken.amounts, amounts);
         drop(taken);
         self.0.bell.ring();
     }
@@ -222,11 +312,21 @@ impl Ceiling {
     pub(crate) fn map(&self) -> Option<Share> {
         let amounts = Resource::ALL.map(|resource| u64::from(resource == Resource::Mappings));
         let mut taken = self.0.taken.lock();
-        if self.in_the_way(&taken, &amounts).is_some() {
+        if self.make_room(&mut taken, &amounts).is_some() {
             return None;
         }
-        take(&mut taken, &amounts);
+        take(&mut taken.amounts, &amounts);
         Some(Share { ceiling: self.clone(), amounts })
+    }
+
+    /// The first bound that has no room for so much more, with all that is in stocks.
+    fn make_room(&self, taken: &mut Taken, amounts: &Amounts) -> Option<&Bound> {
+        self.in_the_way(&taken.amounts, amounts)?;
+        let Taken { amounts: all, stocks } = taken;
+        for Places { of, free } in stocks.iter().map(|stock| stock.empty()) {
+            give(all, &times(&of, free));
+        }
+        self.in_the_way(all, amounts)
     }
 
     /// The first bound that has no room for so much more.
@@ -236,6 +336,27 @@ impl Ceiling {
             amounts[at] > 0 && taken[at].saturating_add(amounts[at]) > bound.room()
         })
     }
+}
+
+impl Taken {
+    fn live(&self) -> u64 {
+        let in_stock: u64 = self.stocks.iter().map(|stock| stock.0.lock().free).sum();
+        self.amounts[Resource::Processes as usize] - in_stock
+    }
+}
+
+impl Footprint {
+    fn amounts(&self) -> Amounts {
+        Resource::ALL.map(|resource| self.of(resource))
+    }
+}
+
+fn times(amounts: &Amounts, times: u64) -> Amounts {
+    amounts.map(|amount| amount.saturating_mul(times))
+}
+
+fn give(taken: &mut Amounts, amounts: &Amounts) {
+    taken.iter_mut().zip(amounts).for_each(|(taken, amount)| *taken -= amount);
 }
 
 fn take(taken: &mut Amounts, amounts: &Amounts) {
@@ -261,7 +382,7 @@ mod tests {
     }
 
     fn admit(ceiling: &Ceiling, footprint: &Footprint) -> Result<Share, Reached> {
-        let amounts = ceiling.admit(footprint, || Ok(()), || ())?;
+        let amounts = ceiling.admit(footprint, None, || Ok(()), || ())?;
         Ok(Share { ceiling: ceiling.clone(), amounts })
     }
 
@@ -294,7 +415,34 @@ mod tests {
         assert_eq!(ceiling.live(), 2, "a mapping is no process");
         assert!(admit(&ceiling, &LARGE).is_err());
         drop((first, third, mapping));
-        assert_eq!((ceiling.live(), *ceiling.0.taken.lock()), (0, [0; 6]));
+        assert_eq!((ceiling.live(), ceiling.0.taken.lock().amounts), (0, [0; 6]));
+    }
+
+    #[test]
+    fn what_is_in_stock_is_room_for_all() {
+        let ceiling = ceiling(&[(Resource::Processes, 100), (Resource::Mappings, 1000)]);
+        let [one, other] = [(); 2].map(|()| ceiling.stock());
+        let enter = |stock: &Stock, footprint: &Footprint| -> Result<Amounts, Reached> {
+            Ceiling::take_from(stock, footprint).map_or_else(|| ceiling.admit(footprint, Some(stock), || Ok(()), || ()), Ok)
+        };
+        let first = enter(&one, &SMALL).expect("room");
+        assert_eq!((ceiling.live(), one.0.lock().free), (1, BATCH), "some more are at hand");
+        let second = enter(&one, &SMALL).expect("room");
+        assert_eq!((ceiling.live(), one.0.lock().free), (2, BATCH - 1));
+        let large = enter(&one, &LARGE).expect("room");
+        assert_eq!((ceiling.live(), one.0.lock().free), (3, BATCH - 1), "what is in it is for processes of one kind");
+        let rest: Vec<_> = (3..100).map(|_| enter(&other, &SMALL).expect("what the first one has is room as well")).collect();
+        assert_eq!(ceiling.live(), 100);
+        let refused = enter(&other, &SMALL).expect_err("100 are all");
+        assert_eq!((refused.live, enter(&one, &SMALL)), (100, Err(refused.clone())));
+        for amounts in rest.iter().chain([&first, &second]) {
+            ceiling.put_back(&one, amounts);
+            assert!(one.0.lock().free < 2 * BATCH, "it keeps some only");
+        }
+        ceiling.put_back(&other, &large);
+        assert_eq!(ceiling.live(), 0);
+        let all: Vec<_> = (0..100).map(|_| enter(&other, &SMALL).expect("what was put back")).collect();
+        assert_eq!((all.len(), ceiling.live()), (100, 100));
     }
 
     #[test]

@@ -10,14 +10,14 @@ use parking_lot::{Condvar, Mutex};
 
 use super::calls::CallChain;
 use super::event::Event;
+use super::ground::{Ground, Spot};
 use super::lifecycle::LifecycleEvent;
 use super::mailbox::{Mailbox, Refusal, Taken};
-use super::manager::Realm;
 use super::message::{Message, SignalError};
 use super::topology::{self, Ties};
 use super::{Exit, Failure, FailureKind, Pid, Report, Snapshot};
 use crate::limits::{Usage, Waits};
-use crate::reactor::{Clock, Instant as ClockTime, assert_may_block};
+use crate::reactor::{Instant as ClockTime, assert_may_block};
 use crate::registry::EntryId;
 use crate::scheduler::{TaskRef, TaskState};
 use crate::sync;
@@ -42,19 +42,17 @@ const TERMINATE: u8 = 2;
 /// The control block of one process, shared by its task, its host's table and its handles.
 pub(super) struct ProcessCell {
     pub(super) pid: Pid,
-    /// The entry it was started from.
-    pub(super) entry: EntryId,
+    /// The program it was started from, as whoever started it has it.
+    pub(super) spot: Arc<Spot>,
+    /// What it stands on, in the same way.
+    pub(super) ground: Arc<Ground>,
     /// The entry it runs now, when that is another one.
     upgraded_to: Mutex<Option<EntryId>>,
     pub(super) usage: Arc<Usage>,
-    /// The clock of its host.
-    pub(super) clock: Clock,
     /// Who started it, when that is a process.
     pub(super) parent: Option<Pid>,
     /// The function calls that it is in.
     pub(super) calls: CallChain,
-    /// What it has of its runtime.
-    pub(super) realm: Arc<Realm>,
     pub(super) mailbox: Mailbox,
     pub(super) ties: sync::Mutex<Ties>,
     /// Whether the abnormal end of a linked process is an event, and not the end of this one.
@@ -94,7 +92,6 @@ pub(super) struct Beginning {
     pub(super) calls: CallChain,
     pub(super) traps_links: bool,
     pub(super) watchers: Vec<Box<dyn Watcher>>,
-    pub(super) realm: Arc<Realm>,
 }
 
 /// The end that somebody asked for.
@@ -108,21 +105,20 @@ pub(super) enum EndRequest {
 impl ProcessCell {
     pub(super) fn new(
         pid: Pid,
-        entry: EntryId,
+        spot: Arc<Spot>,
+        ground: Arc<Ground>,
         usage: Arc<Usage>,
-        clock: Clock,
         mailbox: Mailbox,
         start: Beginning,
     ) -> Self {
         Self {
             pid,
-            entry,
+            spot,
+            ground,
             upgraded_to: Mutex::default(),
             usage,
-            clock,
             parent: start.parent,
             calls: start.calls,
-            realm: start.realm,
             mailbox,
             ties: sync::Mutex::default(),
             traps_links: AtomicBool::new(start.traps_links),
@@ -133,6 +129,16 @@ impl ProcessCell {
             outcome: Mutex::new(Outcome { watchers: start.watchers, ..Outcome::default() }),
             ended: Condvar::new(),
         }
+    }
+
+    /// The entry it was started from.
+    pub(super) fn entry(&self) -> &EntryId {
+        self.spot.program.entry()
+    }
+
+    /// The time on the clock of its host.
+    pub(super) fn now(&self) -> ClockTime {
+        self.ground.clock.now()
     }
 
     /// Joins the cell with its task; a request that came before the join is passed on now.
@@ -162,7 +168,7 @@ impl ProcessCell {
         // Relaxed: a process that changes its mind while the other one ends gets either.
         if self.mailbox.receives() && self.traps_links.load(Ordering::Relaxed) {
             let event =
-                Event::LinkDown { from: from.clone(), entry: Some(other.entry.clone()), exit: Arc::clone(exit) };
+                Event::LinkDown { from: from.clone(), entry: Some(other.entry().clone()), exit: Arc::clone(exit) };
             return LinkDown::Told(self.mailbox.push_event(event));
         }
         let message = format!("linked process `{from}` failed: {exit}");
@@ -202,7 +208,7 @@ impl ProcessCell {
     /// Says once that a process does not read what it is sent.
     pub(super) fn note(&self, taken: Taken) {
         if taken == Taken::DiscardedFirst {
-            tracing::warn!(pid = %self.pid, entry = %self.entry, "a message to a process that can't receive is discarded, as the ones after it will be");
+            tracing::warn!(pid = %self.pid, entry = %self.entry(), "a message to a process that can't receive is discarded, as the ones after it will be");
         }
     }
 
@@ -275,19 +281,19 @@ impl ProcessCell {
                 return;
             }
             outcome.exit = Some(exit.clone());
-            outcome.ended = Some(self.clock.now());
+            outcome.ended = Some(self.now());
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();
-        self.realm.subscribers.tell(|| LifecycleEvent::Ended {
+        self.ground.realm.subscribers.tell(|| LifecycleEvent::Ended {
             pid: self.pid.clone(),
-            entry: self.entry.clone(),
+            entry: self.entry().clone(),
             exit: Arc::new(exit.clone()),
         });
         for watcher in watchers {
             // One that panics must keep the exit from nobody else.
             if catch_unwind(AssertUnwindSafe(|| watcher.exited(&self.pid, &exit))).is_err() {
-                tracing::error!(pid = %self.pid, entry = %self.entry, "a watcher of this process panicked");
+                tracing::error!(pid = %self.pid, entry = %self.entry(), "a watcher of this process panicked");
             }
         }
         for waker in wakers {
@@ -311,7 +317,7 @@ impl ProcessCell {
         let usage = &self.usage;
         Some(Report {
             pid: self.pid.clone(),
-            entry: self.entry.clone(),
+            entry: self.entry().clone(),
             exit,
             limits: usage.limits().clone(),
             wall: self.wall()?,
@@ -328,17 +334,17 @@ impl ProcessCell {
     /// It runs this entry from now on.
     #[cfg(feature = "lua")]
     pub(super) fn becomes(&self, entry: &EntryId) {
-        *self.upgraded_to.lock() = (*entry != self.entry).then(|| entry.clone());
+        *self.upgraded_to.lock() = (entry != self.entry()).then(|| entry.clone());
     }
 
     /// What can be seen of the process now.
     pub(super) fn snapshot(&self) -> Snapshot {
         let usage = &self.usage;
-        let now_ns = self.clock.now().as_nanos();
+        let now_ns = self.now().as_nanos();
         let state = self.state();
         Snapshot {
             pid: self.pid.clone(),
-            entry: self.upgraded_to.lock().clone().unwrap_or_else(|| self.entry.clone()),
+            entry: self.upgraded_to.lock().clone().unwrap_or_else(|| self.entry().clone()),
             names: self.ties.lock().names(),
             state,
             waits: match state {

@@ -39,7 +39,7 @@ impl ProcessHandle {
     /// The entry it was made from, whatever it has upgraded itself to since.
     #[must_use]
     pub fn entry(&self) -> &EntryId {
-        &self.cell.entry
+        self.cell.entry()
     }
 
     /// What the process is doing at this moment.
@@ -162,7 +162,7 @@ impl fmt::Debug for ProcessHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProcessHandle")
             .field("pid", &self.cell.pid)
-            .field("entry", &self.cell.entry)
+            .field("entry", self.cell.entry())
             .field("exit", &self.exit())
             .finish()
     }

@@ -11,18 +11,17 @@ use parking_lot::Mutex;
 use super::bell::Bell;
 use super::ceiling::{Ceiling, Footprint, Reached};
 use super::cell::{Beginning, ProcessCell};
-use super::inbox::Inbox;
+use super::ground::{Admission, Ground, Plot, Spot};
 use super::keep::{Keep, Kept};
 use super::lifecycle::LifecycleEvent;
 use super::mailbox::{Mailbox, MailboxBounds};
-use super::manager::Manager;
+use super::manager::{Manager, Realm};
 use super::message::{SignalError, Topic};
 use super::peers::Peers;
-use super::program::Ground;
-use super::table::{Admission, Bounds, Full, Table};
-use super::task::{ProcessTask, Seat};
-use super::{Birth, Pid, ProcessHandle, Program, Snapshot, SpawnError, Start, Stdio, Tasks, topology};
-use crate::limits::Usage;
+use super::table::{Bounds, Full, Place, Table};
+use super::task::{ProcessTask, Unborn};
+use super::{Pid, ProcessHandle, Program, Snapshot, SpawnError, Start, Stdio, Tasks, topology};
+use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
 use crate::scheduler::{Scheduler, SpawnError as SchedulerError, current};
@@ -98,7 +97,7 @@ pub struct Host {
     kind: HostKind,
     rules: HostRules,
     starter: Starter,
-    machinery: OnceLock<(Scheduler, Arc<Ground>)>,
+    machinery: OnceLock<(Scheduler, Box<[Arc<Ground>]>)>,
     /// Held while the machinery is made, so that it is made once.
     starting: Mutex<()>,
     table: Arc<Table>,
@@ -167,7 +166,7 @@ impl Host {
     /// never had a process.
     #[must_use]
     pub fn reactor_stats(&self) -> Option<crate::reactor::ReactorStats> {
-        self.machinery.get().map(|(_, ground)| ground.reactor.stats())
+        self.machinery.get().map(|(_, grounds)| grounds[0].host().reactor.stats())
     }
 
     pub(super) fn find(&self, unique: u64) -> Option<Arc<ProcessCell>> {
@@ -178,7 +177,7 @@ impl Host {
         self.table.all().iter().map(|cell| cell.snapshot()).collect()
     }
 
-    fn machinery(&self) -> Result<&(Scheduler, Arc<Ground>), SpawnError> {
+    fn machinery(&self, realm: &Realm) -> Result<&(Scheduler, Box<[Arc<Ground>]>), SpawnError> {
         if let Some(machinery) = self.machinery.get() {
             return Ok(machinery);
         }
@@ -189,16 +188,19 @@ impl Host {
         if self.machinery.get().is_none() {
             let Machinery { scheduler, reactor } = (self.starter)()
                 .map_err(|error| SpawnError::Start { host: self.id.clone(), cause: error.to_string() })?;
-            let tasks = Tasks::new(scheduler.clone());
-            let _ = self.machinery.set((scheduler, Arc::new(Ground { reactor, tasks, ceiling: self.ceiling.clone() })));
+            let (id, scheduler_of, ceiling, table) = (&self.id, &scheduler, &self.ceiling, &self.table);
+            let plot = Plot { id, realm, reactor: &reactor, scheduler: scheduler_of, ceiling, table };
+            let grounds = Ground::of_host(&plot);
+            let _ = self.machinery.set((scheduler, grounds));
         }
         self.machinery.get().ok_or_else(|| SpawnError::Closing { host: self.id.clone() })
     }
 
     /// Its workers and its reactor.
-    pub(super) fn workers(&self) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
-        let (_, ground) = self.machinery()?;
-        Ok((ground.tasks.clone(), Arc::clone(&ground.reactor)))
+    pub(super) fn workers(&self, realm: &Realm) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
+        let (_, grounds) = self.machinery(realm)?;
+        let host = grounds[0].host();
+        Ok((host.tasks.clone(), Arc::clone(&host.reactor)))
     }
 
     /// Starts a process of `program`. Its watchers are in place before its first step.
@@ -206,7 +208,7 @@ impl Host {
     /// At a bound it waits for room until `deadline`, if there is one; on a worker it never waits.
     pub(super) fn spawn(
         &self,
-        program: &dyn Program,
+        program: &Arc<dyn Program>,
         mut start: Start,
         deadline: Option<Instant>,
         manager: &Manager,
@@ -215,37 +217,35 @@ impl Host {
         if !program.is_preemptible() && !self.rules.allow_preempt_none {
             return Err(SpawnError::PreemptNone { entry: start.entry, host: self.id.clone() });
         }
-        let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
-        let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
-        limits.crowd = u64::try_from(self.rules.bounds.processes).ok().filter(|processes| *processes < u64::MAX);
-        program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
         start.check_context()?;
         self.check_open()?;
+        let (scheduler, grounds) = self.machinery(manager.realm())?;
+        let ground = &grounds[scheduler.current_worker().unwrap_or(grounds.len() - 1)];
+        let spot = ground.spot(program);
+        let (limits, footprint) = self.limits(&start, &spot)?;
         let bond = Bond::of(&start, manager)
             .map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error: error.into() })?;
         // Most often it is known before anything is made.
         if let Some(owner) = start.name.as_deref().and_then(|name| manager.names().lookup(name)) {
             return signal(owner, start, &bond);
         }
-        let (scheduler, ground) = self.machinery()?;
         let kept = start.keep.as_ref().and_then(Keep::take);
         let (kept, admission) = match kept {
             // It has its room already.
             Some(Kept { instance, usage, mut admission }) => {
-                admission.enter_line();
+                admission.line_up();
                 (Some((instance, usage)), admission)
             }
-            None => (None, self.admit(&program.footprint(&limits), deadline)?),
+            None => (None, Admission::new(Arc::clone(ground), self.admit(ground, &footprint, deadline)?)),
         };
         let unique = self.next.fetch_add(1, Ordering::Relaxed);
-        let pid = Pid::new(self.id.clone(), unique);
-        let clock = ground.reactor.clock().clone();
-        let born_ns = clock.now().as_nanos();
+        let pid = Pid::new(ground.host().id.clone(), unique);
+        let born_ns = ground.clock.now().as_nanos();
         let usage = Arc::new(match &kept {
             Some((_, before)) => Usage::following(before, limits, born_ns),
             None => Usage::new(limits, born_ns),
         });
-        let mailbox = Mailbox::new(self.rules.mailbox, program.receives());
+        let mailbox = Mailbox::new(self.rules.mailbox, spot.program.receives());
         for topic in &self.rules.drop_oldest {
             mailbox.drop_oldest(topic.clone());
         }
@@ -254,10 +254,8 @@ impl Host {
             calls: std::mem::take(&mut start.calls),
             traps_links: start.trap_links,
             watchers: std::mem::take(&mut start.watchers),
-            realm: Arc::clone(manager.realm()),
         };
-        let entry = start.entry.clone();
-        let cell = Arc::new(ProcessCell::new(pid, entry, Arc::clone(&usage), clock, mailbox, beginning));
+        let cell = Arc::new(ProcessCell::new(pid, spot, Arc::clone(ground), usage, mailbox, beginning));
         let stdio = start.stdio.take().unwrap_or(match self.kind {
             HostKind::Terminal => Stdio::Terminal,
             HostKind::Process => Stdio::Log,
@@ -266,18 +264,9 @@ impl Host {
         let context = start.starter.as_ref().map(Peers::context).cloned().unwrap_or_default();
         let context = context.with(std::mem::take(&mut start.context));
         let security = manager.policies().context(inherited, start.actor.take(), start.scope.take(), &self.id);
-        let birth = Birth {
-            input: std::mem::take(&mut start.input),
-            stdio,
-            usage,
-            inbox: Inbox::new(Arc::clone(&cell)),
-            peers: Peers::new(Arc::clone(&cell), program.peer_rules(), security, context),
-            kept: kept.map(|(instance, _)| instance),
-            keeps: start.keep.is_some(),
-            ground: Arc::clone(ground),
-        };
-        let process = program.create(birth);
-        if !self.table.insert(Arc::clone(&cell)) {
+        let (input, kept) = (std::mem::take(&mut start.input), kept.map(|(instance, _)| instance));
+        let unborn = Unborn { input, stdio, security, context, kept };
+        if !ground.host().table.insert(Arc::clone(&cell)) {
             return Err(SpawnError::Closing { host: self.id.clone() });
         }
         match self.join(&cell, &mut start, &bond, manager) {
@@ -285,7 +274,7 @@ impl Host {
             Ok(Some(owner)) => {
                 start.watchers = cell.forget();
                 self.table.remove(unique);
-                drop((process, admission));
+                drop((unborn, admission));
                 return signal(owner, start, &bond);
             }
             Err(error) => {
@@ -295,13 +284,12 @@ impl Host {
             }
         }
         // Nobody hears of its end before: there is none yet.
-        manager.realm().subscribers.tell(|| LifecycleEvent::Started {
+        ground.realm.subscribers.tell(|| LifecycleEvent::Started {
             pid: cell.pid.clone(),
-            entry: cell.entry.clone(),
+            entry: cell.entry().clone(),
             parent: cell.parent.clone(),
         });
-        let keep = start.keep.take();
-        let task = ProcessTask::new(process, Arc::clone(&cell), &ground.reactor, Seat { admission, keep });
+        let task = ProcessTask::new(unborn, Arc::clone(&cell), admission.into_place(), start.keep.take());
         match scheduler.spawn(task) {
             Ok(task) => {
                 cell.attach(task);
@@ -322,6 +310,24 @@ impl Host {
                 })
             }
         }
+    }
+
+    /// What the process of a start may use, and what it takes of the machine.
+    fn limits(&self, start: &Start, spot: &Spot) -> Result<(Limits, Footprint), SpawnError> {
+        let is_usual = start.limits == LimitsSpec::default();
+        if let Some(usual) = spot.usual.get().filter(|_| is_usual) {
+            return Ok(usual.clone());
+        }
+        let program = &spot.program;
+        let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
+        let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
+        limits.crowd = u64::try_from(self.rules.bounds.processes).ok().filter(|processes| *processes < u64::MAX);
+        program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
+        let footprint = program.footprint(&limits);
+        if is_usual {
+            let _ = spot.usual.set((limits.clone(), footprint));
+        }
+        Ok((limits, footprint))
     }
 
     /// Gives a process its name, those who have to do with it, and its first messages. Nothing of that when somebody took the
@@ -356,10 +362,16 @@ impl Host {
         Ok(())
     }
 
-    fn admit(&self, footprint: &Footprint, deadline: Option<Instant>) -> Result<Admission, SpawnError> {
+    fn admit(
+        &self,
+        ground: &Ground,
+        footprint: &Footprint,
+        deadline: Option<Instant>,
+    ) -> Result<Place, SpawnError> {
+        let desk = &ground.host().desk;
         let admitted = match deadline {
-            Some(deadline) if !current::on_worker() => self.table.admit_until(footprint, deadline),
-            _ => self.table.admit(footprint),
+            Some(deadline) if !current::on_worker() => self.table.admit_until(desk, footprint, deadline),
+            _ => self.table.admit(desk, footprint),
         };
         admitted.map_err(|full| match self.check_open() {
             Ok(()) => self.busy(full),
@@ -413,7 +425,7 @@ impl Host {
     /// when the host is dropped.
     pub(crate) fn shutdown(&self, deadline: Option<Instant>, tick: &dyn Fn()) -> Vec<Pid> {
         self.close();
-        let Some((scheduler, ground)) = self.machinery.get() else { return Vec::new() };
+        let Some((scheduler, grounds)) = self.machinery.get() else { return Vec::new() };
         if current::on_worker() {
             let terminated = self.terminate_all();
             tick();
@@ -441,7 +453,7 @@ impl Host {
             // Unreachable: this is no worker. A host that keeps its workers is better than a panic.
             tracing::error!(host = %self.id, %error, "the workers were not stopped");
         }
-        ground.reactor.close();
+        grounds[0].host().reactor.close();
         terminated
     }
 

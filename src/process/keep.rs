@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::table::Admission;
+use super::ground::Admission;
 use crate::limits::Usage;
 
 /// An instance of a guest between two processes, as the language of the program knows it.

@@ -23,16 +23,16 @@ pub struct Manager {
     programs: FxHashMap<EntryId, Arc<dyn Program>>,
     hosts: IndexMap<EntryId, Host, FxBuildHasher>,
     names: Arc<Names>,
-    realm: Arc<Realm>,
+    realm: Realm,
     bus: Bus,
     policies: Policies,
 }
 
-/// What processes have of their runtime: one thing for all of them, which they may outlive by a moment.
-#[derive(Default)]
+/// What processes have of their runtime, which they may outlive by a moment.
+#[derive(Clone, Default)]
 pub(super) struct Realm {
     /// Who hears of the beginnings and ends of all.
-    pub(super) subscribers: Subscribers,
+    pub(super) subscribers: Arc<Subscribers>,
     /// Not what keeps a runtime alive: its processes are what it ends.
     pub(super) manager: Weak<Manager>,
 }
@@ -53,13 +53,13 @@ impl Manager {
             programs: programs.into_iter().collect(),
             hosts: hosts.into_iter().map(|host| (host.id().clone(), host)).collect(),
             names: Arc::default(),
-            realm: Arc::new(Realm { subscribers: Subscribers::default(), manager: own.clone() }),
+            realm: Realm { subscribers: Arc::default(), manager: own.clone() },
             bus: Bus::default(),
             policies,
         })
     }
 
-    pub(super) fn realm(&self) -> &Arc<Realm> {
+    pub(super) fn realm(&self) -> &Realm {
         &self.realm
     }
 
@@ -122,20 +122,20 @@ impl Manager {
 
     fn spawn_by(&self, start: Start, deadline: Option<Instant>) -> Result<ProcessHandle, SpawnError> {
         let program = self.program(&start.entry)?;
-        self.spawn_of(&**program, start, deadline)
+        self.spawn_of(program, start, deadline)
     }
 
     /// [`Manager::spawn`] of a program that is none of its own.
     ///
     /// # Errors
     /// See [`SpawnError`].
-    pub(crate) fn spawn_foreign(&self, program: &dyn Program, start: Start) -> Result<ProcessHandle, SpawnError> {
+    pub(crate) fn spawn_foreign(&self, program: &Arc<dyn Program>, start: Start) -> Result<ProcessHandle, SpawnError> {
         self.spawn_of(program, start, None)
     }
 
     fn spawn_of(
         &self,
-        program: &dyn Program,
+        program: &Arc<dyn Program>,
         start: Start,
         deadline: Option<Instant>,
     ) -> Result<ProcessHandle, SpawnError> {
@@ -277,7 +277,9 @@ impl Manager {
     /// There is no such host, or it can't start, or it is shutting down.
     pub(crate) fn workers_of(&self, host: &EntryId) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
         let known = || self.hosts.keys().cloned().collect();
-        self.host(host).ok_or_else(|| SpawnError::UnknownHost { host: host.clone(), known: known() })?.workers()
+        self.host(host)
+            .ok_or_else(|| SpawnError::UnknownHost { host: host.clone(), known: known() })?
+            .workers(&self.realm)
     }
 
     /// Has every host take no process from now on.

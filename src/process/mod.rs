@@ -23,6 +23,7 @@ mod cell;
 mod context;
 mod event;
 mod exit;
+mod ground;
 mod handle;
 mod host;
 mod inbox;

@@ -82,7 +82,7 @@ impl Peers {
     }
 
     fn living_manager(&self) -> Option<Arc<Manager>> {
-        self.own.realm.manager.upgrade()
+        self.own.ground.realm.manager.upgrade()
     }
 
     /// What the process can look up: what was given to it and to those who started it.
@@ -100,7 +100,7 @@ impl Peers {
     /// The entry of the process itself.
     #[must_use]
     pub fn entry(&self) -> &EntryId {
-        &self.own.entry
+        self.own.entry()
     }
 
     /// The process that started it, if one did.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Context;
 
+use super::ground::Ground;
 use super::{Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
@@ -72,7 +73,13 @@ pub trait Program: Send + Sync + 'static {
         true
     }
 
-    /// Makes a process. Nothing of the guest runs here; that begins with the first step.
+    /// The same program for one worker, so that its processes do not count references where those of other workers do.
+    /// `None` when that makes no difference: all share it then.
+    fn replica(&self) -> Option<Arc<dyn Program>> {
+        None
+    }
+
+    /// Makes a process, on the worker that takes its first step next. Nothing of the guest runs here.
     fn create(&self, birth: Birth) -> Box<dyn Process>;
 
     /// How a returned value is read at the end of a command.
@@ -124,13 +131,6 @@ pub enum Progress {
     Exit(Exit),
 }
 
-/// What the processes of one host stand on: made once, with the first of them.
-pub(super) struct Ground {
-    pub(super) reactor: Arc<Reactor>,
-    pub(super) tasks: Tasks,
-    pub(super) ceiling: Ceiling,
-}
-
 /// What a new process is given.
 #[non_exhaustive]
 pub struct Birth {
@@ -149,7 +149,7 @@ pub struct Birth {
     pub kept: Option<Instance>,
     /// Whether the process is asked to [leave](Process::leave) its instance when it ends with a value.
     pub keeps: bool,
-    /// One thing that all processes of the host share, and not its parts: they would all count on the same references.
+    /// What it stands on at the worker that begins it.
     pub(super) ground: Arc<Ground>,
 }
 
@@ -169,19 +169,19 @@ impl Birth {
     /// The reactor of its host: timers, readiness, blocking jobs.
     #[must_use]
     pub fn reactor(&self) -> &Arc<Reactor> {
-        &self.ground.reactor
+        &self.ground.host().reactor
     }
 
     /// The workers of its host, for what the host does on behalf of the process.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
-        &self.ground.tasks
+        &self.ground.host().tasks
     }
 
     /// What bounds the number of processes; a process takes of it what its footprint does not have yet.
     #[must_use]
     pub fn ceiling(&self) -> &Ceiling {
-        &self.ground.ceiling
+        &self.ground.host().ceiling
     }
 }
 

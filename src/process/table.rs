@@ -7,11 +7,15 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::ceiling::{Amounts, Ceiling, Footprint, Reached};
+use super::ceiling::{Amounts, Ceiling, Footprint, Reached, Stock};
 use super::cell::ProcessCell;
+use crate::sync::CachePadded;
 
 /// Shards of a process table: enough that workers on a few dozen cores rarely meet in one.
 const TABLE_SHARDS: usize = 32;
+
+/// So many processes in a row are in one shard: whoever starts many has it to itself for a while.
+const IN_A_ROW: u64 = 16;
 
 /// How many processes a host takes. Wake-ups are never refused, only spawns are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,53 +61,32 @@ pub(super) struct Table {
     /// Nobody is taken any more; read under the lock of a shard.
     closed: AtomicBool,
     bounds: Bounds,
-    live: AtomicUsize,
+    /// Those who came and those who went, at each desk.
+    counts: Box<[CachePadded<Counts>]>,
     queued: AtomicUsize,
     /// Shared with the other hosts; its bell is rung for changes here, too.
     ceiling: Ceiling,
 }
 
-/// Room for one living process, and until it leaves the line a place in front of its first step; dropping it makes room for
-/// another.
-pub(super) struct Admission {
-    table: Arc<Table>,
+#[derive(Default)]
+struct Counts {
+    entered: AtomicUsize,
+    left: AtomicUsize,
+}
+
+/// Where processes come and go: each worker has one.
+pub(super) struct Desk {
+    counts: usize,
+    stock: Arc<Stock>,
+}
+
+/// Room for one living process, and until it leaves the line a place in front of its first step. It is to be given back.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Place {
     /// What it takes of the ceiling.
     amounts: Amounts,
     is_in_line: bool,
-}
-
-impl Admission {
-    /// The first step begins: lets the next one in. Again without effect.
-    pub(super) fn leave_line(&mut self) {
-        if !std::mem::replace(&mut self.is_in_line, false) || self.table.bounds.queued == usize::MAX {
-            return;
-        }
-        // SeqCst, for the bell: who waits sees the change, or is seen.
-        self.table.queued.fetch_sub(1, Ordering::SeqCst);
-        self.table.ceiling.bell().ring();
-    }
-
-    /// A place in the line for somebody who was admitted before. It is counted and not refused: room in the line is the
-    /// smaller thing.
-    pub(super) fn enter_line(&mut self) {
-        if !std::mem::replace(&mut self.is_in_line, true) {
-            self.table.enter_line();
-        }
-    }
-
-    /// The process has left the table, whose room this is.
-    pub(super) fn forget(&self, unique: u64) {
-        self.table.remove(unique);
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.leave_line();
-        // SeqCst, for the bell that is rung next: who waits sees the change, or is seen.
-        self.table.live.fetch_sub(1, Ordering::SeqCst);
-        self.table.ceiling.give_back(&self.amounts);
-    }
 }
 
 impl Table {
@@ -112,22 +95,39 @@ impl Table {
             shards: (0..TABLE_SHARDS).map(|_| Mutex::default()).collect(),
             closed: AtomicBool::new(false),
             bounds,
-            live: AtomicUsize::new(0),
+            counts: (0..TABLE_SHARDS).map(|_| CachePadded::default()).collect(),
             queued: AtomicUsize::new(0),
             ceiling,
         }
     }
 
     fn shard(&self, unique: u64) -> &Shard {
-        &self.shards[usize::try_from(unique % TABLE_SHARDS as u64).unwrap_or(0)]
+        &self.shards[usize::try_from(unique / IN_A_ROW % TABLE_SHARDS as u64).unwrap_or(0)]
+    }
+
+    /// A desk, for the worker with this number.
+    pub(super) fn desk(&self, worker: usize) -> Desk {
+        Desk { counts: worker % self.counts.len(), stock: self.ceiling.stock() }
     }
 
     /// Room for one more process that takes this much.
-    pub(super) fn admit(self: &Arc<Self>, footprint: &Footprint) -> Result<Admission, Full> {
+    pub(super) fn admit(&self, desk: &Desk, footprint: &Footprint) -> Result<Place, Full> {
         let Bounds { processes, queued } = self.bounds;
-        // Both counts only grow in here, under the ceiling's lock.
+        let counts = &self.counts[desk.counts];
+        let enter = || {
+            // Relaxed: who counts has a lock, or looks again.
+            counts.entered.fetch_add(1, Ordering::Relaxed);
+            self.enter_line();
+        };
+        if self.bounds == Bounds::NONE
+            && let Some(amounts) = Ceiling::take_from(&desk.stock, footprint)
+        {
+            enter();
+            return Ok(Place { amounts, is_in_line: true });
+        }
+        // Both counts of a host with bounds only grow in here, under the ceiling's lock.
         let check = || {
-            if self.live.load(Ordering::SeqCst) >= processes {
+            if processes < usize::MAX && self.len() >= processes {
                 return Err(Full::Host { bound: "max_processes", allowed: processes });
             }
             if self.queued.load(Ordering::SeqCst) >= queued {
@@ -135,12 +135,9 @@ impl Table {
             }
             Ok(())
         };
-        let enter = || {
-            self.live.fetch_add(1, Ordering::SeqCst);
-            self.enter_line();
-        };
-        let amounts = self.ceiling.admit(footprint, check, enter)?;
-        Ok(Admission { table: Arc::clone(self), amounts, is_in_line: true })
+        let stock = (self.bounds == Bounds::NONE).then_some(&*desk.stock);
+        let amounts = self.ceiling.admit(footprint, stock, check, enter)?;
+        Ok(Place { amounts, is_in_line: true })
     }
 
     /// One more in the line; without a bound nobody asks how many there are.
@@ -150,13 +147,39 @@ impl Table {
         }
     }
 
+    /// A place in the line for somebody who was admitted before. It is counted and not refused: room in the line is the
+    /// smaller thing.
+    pub(super) fn line_up(&self, place: &mut Place) {
+        if !std::mem::replace(&mut place.is_in_line, true) {
+            self.enter_line();
+        }
+    }
+
+    /// The first step begins: lets the next one in. Again without effect.
+    pub(super) fn leave_line(&self, place: &mut Place) {
+        if !std::mem::replace(&mut place.is_in_line, false) || self.bounds.queued == usize::MAX {
+            return;
+        }
+        // SeqCst, for the bell: who waits sees the change, or is seen.
+        self.queued.fetch_sub(1, Ordering::SeqCst);
+        self.ceiling.bell().ring();
+    }
+
+    /// The process is gone, perhaps at another desk than that at which it came.
+    pub(super) fn give_back(&self, desk: &Desk, mut place: Place) {
+        self.leave_line(&mut place);
+        // SeqCst, for the bell that is rung next: who waits sees the change, or is seen.
+        self.counts[desk.counts].left.fetch_add(1, Ordering::SeqCst);
+        self.ceiling.put_back(&desk.stock, &place.amounts);
+    }
+
     /// [`Table::admit`], waiting for room until the deadline or until the table is closed. Never on a worker: it would
     /// wait for itself.
-    pub(super) fn admit_until(self: &Arc<Self>, footprint: &Footprint, deadline: Instant) -> Result<Admission, Full> {
-        let mut admitted = self.admit(footprint);
+    pub(super) fn admit_until(&self, desk: &Desk, footprint: &Footprint, deadline: Instant) -> Result<Place, Full> {
+        let mut admitted = self.admit(desk, footprint);
         self.ceiling.bell().wait_until(Some(deadline), || {
             if admitted.is_err() {
-                admitted = self.admit(footprint);
+                admitted = self.admit(desk, footprint);
             }
             let goes_on = admitted.as_ref().err().is_some_and(|full| !full.is_hopeless());
             !goes_on || self.closed.load(Ordering::Relaxed)
@@ -196,8 +219,12 @@ impl Table {
         self.shard(unique).lock().get(&unique).cloned()
     }
 
+    /// How many live, and never fewer.
     pub(super) fn len(&self) -> usize {
-        self.live.load(Ordering::Relaxed)
+        // Those who went first: who has come meanwhile is counted, and nobody is whose coming is not.
+        let left: usize = self.counts.iter().map(|counts| counts.left.load(Ordering::SeqCst)).sum();
+        let entered: usize = self.counts.iter().map(|counts| counts.entered.load(Ordering::SeqCst)).sum();
+        entered.saturating_sub(left)
     }
 
     pub(super) fn all(&self) -> Vec<Arc<ProcessCell>> {
@@ -206,7 +233,7 @@ impl Table {
 
     /// Waits until no process is left or the deadline, if there is one, has passed; true when none is left.
     pub(super) fn wait_empty(&self, deadline: Option<Instant>) -> bool {
-        self.ceiling.bell().wait_until(deadline, || self.live.load(Ordering::SeqCst) == 0)
+        self.ceiling.bell().wait_until(deadline, || self.len() == 0)
     }
 }
 
@@ -221,12 +248,31 @@ mod tests {
         Arc::new(Table::new(Bounds { processes, queued }, Ceiling::new(Vec::new())))
     }
 
-    fn admit(table: &Arc<Table>) -> Result<Admission, Full> {
-        table.admit(&Footprint::default())
+    /// Somebody who was admitted, until it is dropped.
+    struct Inside(Arc<Table>, Desk, Option<Place>);
+
+    impl Inside {
+        fn leave_line(&mut self) {
+            self.0.leave_line(self.2.as_mut().expect("it is inside"));
+        }
     }
 
-    fn admit_in_time(table: &Arc<Table>) -> Result<Admission, Full> {
-        table.admit_until(&Footprint::default(), Instant::now() + Duration::from_secs(60))
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            self.0.give_back(&self.1, self.2.take().expect("it is inside"));
+        }
+    }
+
+    fn admit(table: &Arc<Table>) -> Result<Inside, Full> {
+        let desk = table.desk(0);
+        let place = table.admit(&desk, &Footprint::default())?;
+        Ok(Inside(Arc::clone(table), desk, Some(place)))
+    }
+
+    fn admit_in_time(table: &Arc<Table>) -> Result<Inside, Full> {
+        let desk = table.desk(1);
+        let place = table.admit_until(&desk, &Footprint::default(), Instant::now() + Duration::from_secs(60))?;
+        Ok(Inside(Arc::clone(table), desk, Some(place)))
     }
 
     fn await_waiting(table: &Table, threads: usize) {
@@ -298,7 +344,7 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let tomorrow = Instant::now() + Duration::from_secs(24 * 60 * 60);
-            tell.send(nothing.admit_until(&Footprint::default(), tomorrow).is_err())
+            tell.send(nothing.admit_until(&nothing.desk(0), &Footprint::default(), tomorrow).is_err())
         });
         let refused = told.recv_timeout(Duration::from_secs(60));
         assert_eq!(refused, Ok(true), "nobody waits for what can't be");
@@ -314,6 +360,6 @@ mod tests {
         await_waiting(&table, 1);
         table.close();
         assert!(waiting.join().expect("no panic"));
-        assert!(table.admit_until(&Footprint::default(), Instant::now()).is_err(), "a deadline that has passed");
+        assert!(table.admit_until(&table.desk(0), &Footprint::default(), Instant::now()).is_err(), "a deadline that has passed");
     }
 }

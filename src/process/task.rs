@@ -6,49 +6,100 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::cell::{EndRequest, ProcessCell};
+use super::ground::Admission;
 use super::keep::{Keep, Kept};
-use super::table::Admission;
-use super::{Exit, Failure, FailureKind, Process, Progress};
-use crate::reactor::{Instant, Reactor, Sleep};
+use super::table::Place;
+use super::{
+    Birth, ContextValues, Exit, Failure, FailureKind, Inbox, Instance, Payload, Peers, Process, Progress, Stdio,
+};
+use crate::reactor::{Instant, Sleep};
 use crate::scheduler::{Step, Task, current};
+use crate::security::SecurityContext;
 
-/// What a process takes up at its host.
-pub(super) struct Seat {
-    /// Until the process is gone.
-    pub(super) admission: Admission,
-    /// Where its instance stays when it ends with a value.
-    pub(super) keep: Option<Keep>,
+/// What a process is made of at its first step.
+pub(super) struct Unborn {
+    pub(super) input: Vec<Payload>,
+    pub(super) stdio: Stdio,
+    pub(super) security: SecurityContext,
+    pub(super) context: ContextValues,
+    /// What a process of the same program has left to it.
+    pub(super) kept: Option<Instance>,
+}
+
+/// How far a process is.
+enum Stage {
+    /// It has been asked for; its worker makes it.
+    Unborn(Unborn),
+    Alive(Box<dyn Process>),
+    /// Its exit is settled.
+    Over,
 }
 
 /// The task of one process. Whatever becomes of it, an exit is published: by a step, by a panic, or by the drop of a task
 /// that its scheduler gave up.
 pub(super) struct ProcessTask {
-    process: Option<Box<dyn Process>>,
+    stage: Stage,
     cell: Arc<ProcessCell>,
-    seat: Option<Seat>,
+    /// What it takes up at its host, until it is gone.
+    place: Option<Place>,
+    /// Where its instance stays when it ends with a value.
+    keep: Option<Keep>,
     /// The end of its wall time as a wake-up, for a process that waits; of one that has a step behind it, it is on its way
     /// already.
-    deadline: Option<Sleep>,
+    deadline: Option<Box<Sleep>>,
     is_deadline_set: bool,
     /// Its exit is settled and only force can change it.
     leaving: bool,
 }
 
 impl ProcessTask {
-    pub(super) fn new(process: Box<dyn Process>, cell: Arc<ProcessCell>, reactor: &Arc<Reactor>, seat: Seat) -> Self {
+    pub(super) fn new(unborn: Unborn, cell: Arc<ProcessCell>, place: Place, keep: Option<Keep>) -> Self {
         let end = cell.usage.wall_end_ns().map(Instant::from_nanos);
-        let deadline = end.map(|end| reactor.sleep_until(end));
-        Self { process: Some(process), cell, seat: Some(seat), deadline, is_deadline_set: false, leaving: false }
+        let deadline = end.map(|end| Box::new(cell.ground.host().reactor.sleep_until(end)));
+        let (stage, place) = (Stage::Unborn(unborn), Some(place));
+        Self { stage, cell, place, keep, deadline, is_deadline_set: false, leaving: false }
+    }
+
+    /// The process, which is made here when there is none yet; `None` when it is over.
+    ///
+    /// On its worker, and not where it was asked for: what it is made of is then counted, written and freed by one thread.
+    fn process(&mut self) -> Option<&mut Box<dyn Process>> {
+        if let Stage::Unborn(_) = self.stage
+            && let Stage::Unborn(unborn) = std::mem::replace(&mut self.stage, Stage::Over)
+        {
+            let cell = &self.cell;
+            let ground = cell.ground.here();
+            let spot = ground.spot(&cell.spot.original);
+            let Unborn { input, stdio, security, context, kept } = unborn;
+            let birth = Birth {
+                input,
+                stdio,
+                usage: Arc::clone(&cell.usage),
+                inbox: Inbox::new(Arc::clone(cell)),
+                peers: Peers::new(Arc::clone(cell), spot.program.peer_rules(), security, context),
+                kept,
+                keeps: self.keep.is_some(),
+                ground,
+            };
+            self.stage = Stage::Alive(spot.program.create(birth));
+        }
+        match &mut self.stage {
+            Stage::Alive(process) => Some(process),
+            Stage::Unborn(_) | Stage::Over => None,
+        }
     }
 
     /// Releases the process, then tells the world: a watcher never sees a process that still holds something.
     fn finish(&mut self, mut exit: Exit) -> Step {
-        let Some(mut process) = self.process.take() else { return Step::Done };
+        // Behind the process, and again without effect.
+        let Some(place) = self.place.take() else { return Step::Done };
         if exit == Exit::Terminated {
             exit = self.cell.forced_exit();
         }
-        let is_kept = matches!(exit, Exit::Returned(_)) && self.seat.as_ref().is_some_and(|seat| seat.keep.is_some());
+        let is_kept = matches!(exit, Exit::Returned(_)) && self.keep.is_some();
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
         let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let Stage::Alive(mut process) = stage else { return None };
             let instance = if is_kept { process.leave() } else { None };
             process.close();
             drop(process);
@@ -56,20 +107,22 @@ impl ProcessTask {
         }));
         // What went wrong first is the cause; a panic while closing only spoils an end that was fine.
         if closed.is_err() && exit.is_normal() {
-            let message = format!("`{}`: the host panicked while it released this process", self.cell.entry);
+            let message = format!("`{}`: the host panicked while it released this process", self.cell.entry());
             exit = Exit::Failed(Failure::new(FailureKind::Panic, message));
         }
         self.deadline = None;
-        if let Some(Seat { mut admission, keep }) = self.seat.take() {
-            admission.forget(self.cell.pid.unique());
-            // Before the exit is known: whoever hears of it finds room for the next one, or the instance.
-            match (keep, closed) {
-                (Some(keep), Ok(Some(instance))) => {
-                    admission.leave_line();
-                    keep.put(Kept { instance, usage: Arc::clone(&self.cell.usage), admission });
-                }
-                _ => drop(admission),
+        let here = self.cell.ground.here();
+        let host = here.host();
+        host.table.remove(self.cell.pid.unique());
+        // Before the exit is known: whoever hears of it finds room for the next one, or the instance.
+        match (self.keep.take(), closed) {
+            (Some(keep), Ok(Some(instance))) => {
+                let mut place = place;
+                host.table.leave_line(&mut place);
+                let admission = Admission::new(Arc::clone(&here), place);
+                keep.put(Kept { instance, usage: Arc::clone(&self.cell.usage), admission });
             }
+            _ => host.table.give_back(&host.desk, place),
         }
         self.cell.publish(exit);
         Step::Done
@@ -85,10 +138,10 @@ impl ProcessTask {
         // Once: it is always this task that is woken.
         if let Some(deadline) = &mut self.deadline
             && !std::mem::replace(&mut self.is_deadline_set, true)
-            && Pin::new(deadline).poll(context).is_ready()
+            && Pin::new(&mut **deadline).poll(context).is_ready()
         {
             // It passed between the two looks.
-            let limit = self.cell.usage.check_time(self.cell.clock.now().as_nanos()).err()?;
+            let limit = self.cell.usage.check_time(self.cell.now().as_nanos()).err()?;
             return Some(Exit::LimitExceeded(limit));
         }
         None
@@ -97,24 +150,24 @@ impl ProcessTask {
 
 impl Task for ProcessTask {
     fn step(&mut self, context: &mut Context<'_>) -> Step {
-        if let Some(seat) = &mut self.seat {
-            seat.admission.leave_line();
+        if let Some(place) = &mut self.place {
+            self.cell.ground.host().table.leave_line(place);
         }
         if current::cancelled() || self.cell.requested() == EndRequest::Terminate {
             return self.finish(Exit::Terminated);
         }
         // Read as rarely as it goes: a step of a guest that waits again soon is not much longer than some looks at the clock.
-        let begin = self.cell.clock.now();
+        let begin = self.cell.now();
         if !self.leaving
             && let Some(exit) = self.past_its_time(begin, context)
         {
             return self.finish(exit);
         }
-        let Some(process) = &mut self.process else { return Step::Done };
-        let (usage, clock) = (&self.cell.usage, &self.cell.clock);
-        usage.begin_step(begin.as_nanos());
+        self.cell.usage.begin_step(begin.as_nanos());
+        let Some(process) = self.process() else { return Step::Done };
         let progress = process.step(context);
-        let end = clock.now();
+        let usage = &self.cell.usage;
+        let end = self.cell.now();
         usage.end_step(end.as_nanos());
         let waits = match progress {
             Progress::Exit(exit) => return self.finish(exit),
@@ -143,8 +196,8 @@ impl Task for ProcessTask {
     }
 
     fn panicked(&mut self, message: &str) {
-        self.cell.usage.end_step(self.cell.clock.now().as_nanos());
-        let entry = &self.cell.entry;
+        self.cell.usage.end_step(self.cell.now().as_nanos());
+        let entry = self.cell.entry();
         let message = format!("`{entry}`: the host panicked while it ran this process: {message}");
         let _ = self.finish(Exit::Failed(Failure::new(FailureKind::Panic, message)));
     }

@@ -184,7 +184,7 @@ pub(super) fn part(cell: &Arc<ProcessCell>, exit: &Exit) {
         let mut ties = watcher.ties.lock();
         let removed = ties.bonds.as_mut().and_then(|bonds| bonds.monitors.remove(&own));
         let event = || {
-            let (from, entry) = (cell.pid.clone(), Some(cell.entry.clone()));
+            let (from, entry) = (cell.pid.clone(), Some(cell.entry().clone()));
             Event::Exit { from, entry, exit: Arc::clone(&exit) }
         };
         let waker = removed.as_ref().and_then(|_| watcher.mailbox.push_event(event()));

@@ -81,6 +81,11 @@ impl EntryId {
         Self::new(namespace, name)
     }
 
+    /// The same ID with a text of its own: who clones one does not count in the same place as who clones the other.
+    pub(crate) fn apart(&self) -> Self {
+        Self(Arc::new(Text { text: self.0.text.clone(), colon: self.0.colon }))
+    }
+
     /// The part before the first colon.
     pub fn namespace(&self) -> &str {
         &self.0.text[..self.0.colon]

@@ -212,6 +212,16 @@ impl Scheduler {
         Ok(cell)
     }
 
+    /// The index of this thread among its workers, those that replace one included; `None` elsewhere.
+    pub(crate) fn current_worker(&self) -> Option<usize> {
+        current::with_core(|core| core.works_for(&self.0.shared).then(|| core.index())).flatten()
+    }
+
+    /// One more than the largest index of a worker.
+    pub(crate) fn places(&self) -> usize {
+        self.0.shared.counters.len()
+    }
+
     /// What it has done and what is queued.
     pub fn stats(&self) -> Stats {
         self.0.shared.stats()

@@ -3,10 +3,12 @@
 use loom::thread;
 
 use super::super::cell::Beginning;
+use super::super::ground::{Ground, Spot};
 use super::super::mailbox::{Mailbox, MailboxBounds};
+use super::super::manager::Realm;
 use super::*;
 use crate::limits::{Limits, Usage};
-use crate::process::CallChain;
+use crate::process::{ArgumentError, Birth, CallChain, Payload, Process, Program, ResultStyle};
 use crate::reactor::Clock;
 use crate::registry::EntryId;
 
@@ -16,13 +18,39 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
+/// Of no process here is ever a step taken.
+struct Nothing(EntryId);
+
+impl Program for Nothing {
+    fn entry(&self) -> &EntryId {
+        &self.0
+    }
+
+    fn check(&self, _: &[Payload]) -> Result<(), ArgumentError> {
+        Ok(())
+    }
+
+    fn read_arguments(&self, _: &[String]) -> Result<Vec<Payload>, ArgumentError> {
+        Ok(Vec::new())
+    }
+
+    fn create(&self, _: Birth) -> Box<dyn Process> {
+        unreachable!("nothing runs in a model of cells")
+    }
+
+    fn result_style(&self) -> ResultStyle {
+        ResultStyle::Value
+    }
+}
+
 fn cell(number: u64, traps_links: bool) -> Arc<ProcessCell> {
     let id: EntryId = "app:p".parse().expect("an ID");
-    let (calls, watchers, realm) = (CallChain::default(), Vec::new(), Arc::default());
-    let beginning = Beginning { parent: None, calls, traps_links, watchers, realm };
+    let beginning = Beginning { parent: None, calls: CallChain::default(), traps_links, watchers: Vec::new() };
     let mailbox = Mailbox::new(MailboxBounds::default(), true);
     let usage = Arc::new(Usage::new(Limits::default(), 0));
-    Arc::new(ProcessCell::new(Pid::new(id.clone(), number), id, usage, Clock::manual(), mailbox, beginning))
+    let spot = Spot::new(&(Arc::new(Nothing(id.clone())) as Arc<dyn Program>));
+    let ground = Ground::bare(Realm::default(), Clock::manual());
+    Arc::new(ProcessCell::new(Pid::new(id, number), spot, ground, usage, mailbox, beginning))
 }
 
 fn failure() -> Exit {
