@@ -8,6 +8,7 @@ mod functions;
 mod machine;
 mod native;
 mod plan;
+mod reach;
 mod scripts;
 mod services;
 mod survey;
@@ -73,6 +74,7 @@ pub struct RuntimeBuilder {
     natives: Vec<native::Native>,
     hosts: wasm::HostFunctions,
     seed: Option<u64>,
+    command: Option<EntryId>,
 }
 
 /// Where the application comes from, beside what is made in code.
@@ -264,6 +266,14 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Makes a runtime for this process and for services: nobody will start or call anything else from outside, so what neither
+    /// of them can reach is checked only.
+    #[must_use]
+    pub(crate) fn command(mut self, entry: EntryId) -> Self {
+        self.command = Some(entry);
+        self
+    }
+
     /// Who is told how loading goes on.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {
@@ -300,7 +310,7 @@ impl RuntimeBuilder {
         ticker.on_tick(loaded.engines.on_tick());
         loaded.scripts.on_tick(&ticker);
         // After loading, whose code is mapped, too.
-        let ceiling = plan.ceiling(&Machine::probe());
+        let ceiling = plan.ceiling(machine::bounds());
         let hosts = plan.hosts(&loaded.registry, &ticker, &ceiling);
         let manager = Manager::new(loaded.programs, hosts, loaded.policies);
         loaded.functions.open(loaded.callable, &manager, plan.clock.clone());
@@ -346,6 +356,7 @@ impl RuntimeBuilder {
         }
         let streams = Arc::new(ProgramStreams::default());
         let functions = Functions::new();
+        let needed = self.command.and_then(|command| reach::of(&command, &registry));
         let sources = wasm::Sources {
             registry: &registry,
             volumes: &volumes,
@@ -354,6 +365,7 @@ impl RuntimeBuilder {
             streams: &streams,
             functions: &functions.downgrade(),
             hosts: &self.hosts,
+            needed: needed.as_ref(),
             supply: engines.supply(),
         };
         let wasm::Loaded { mut programs, functions: mut callable, mut signatures, diagnostics: problems } =
@@ -443,6 +455,7 @@ impl Runtime {
             natives: Vec::new(),
             hosts: wasm::HostFunctions::default(),
             seed: None,
+            command: None,
         }
     }
 

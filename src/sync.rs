@@ -22,6 +22,12 @@ mod imp;
 pub(crate) use crossbeam_deque::Steal;
 pub(crate) use imp::*;
 
+/// Cores that this program may use, at least one. The system is asked once: it answers by reading files.
+pub(crate) fn cores() -> usize {
+    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+}
+
 /// A value on cache lines of its own, so that its writers do not slow down the readers of its neighbours.
 ///
 /// 128 bytes: two lines, because the prefetcher of x86 fetches them in pairs, and one line of the larger ARM cores.

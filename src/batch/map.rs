@@ -174,14 +174,13 @@ impl<F: Feed> Map<F> {
             Some(host) => host,
             None => manager.only_host(HostKind::Process)?.id().clone(),
         };
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             manager,
             entry,
             host,
             limits: LimitsSpec::default(),
             style,
-            window: WINDOW_PER_WORKER * workers,
+            window: WINDOW_PER_WORKER * crate::sync::cores(),
             is_ordered: true,
             retries: 0,
             capture: None,

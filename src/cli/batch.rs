@@ -336,8 +336,7 @@ impl Batch {
     }
 
     fn tell(&self, args: &BatchArgs, global: &Global, elapsed: Duration, verdict: Verdict, terminal: Terminal) {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let totals = self.summary.over(elapsed, cores);
+        let totals = self.summary.over(elapsed, crate::sync::cores());
         if args.json {
             terminal.err(&format!("{}\n", totals.to_json()));
         } else if !global.silent {

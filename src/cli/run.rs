@@ -51,7 +51,11 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
         (_, true) | (Wanted::Services, _) => None,
         (wanted, false) => Some((wanted.entry(&loaded.registry)?, host(args.host.as_deref(), &loaded.registry)?)),
     };
-    let runtime = match builder(global).allocator(args.allocator).loaded(loaded).build() {
+    let mut builder = builder(global).allocator(args.allocator).loaded(loaded);
+    if let Some((entry, _)) = &start {
+        builder = builder.command(entry.clone());
+    }
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return build_error(error, terminal),
     };
@@ -69,6 +73,10 @@ pub(super) fn run(args: &RunArgs, global: &Global, terminal: Terminal) -> Result
     let left_out = log.finish();
     if left_out > 0 {
         terminal.err(&format!("{left_out} lines of the log were left out: they came faster than they were read\n"));
+    }
+    if code.is_ok() {
+        // Everything has ended. What is left is memory, and the system takes it back at once.
+        std::mem::forget(runtime);
     }
     code
 }

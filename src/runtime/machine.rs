@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Resource as SystemLimit, getrlimit};
 
 use crate::process::{Bound, Resource};
+use crate::sync::cores;
 
 /// Mappings that are left to the host: the stacks and arenas of its threads, large buffers on their way, files of the
 /// allocator. Without one of them an allocation of the host fails, and with it the program.
@@ -62,15 +63,15 @@ impl Machine {
         Self {
             kernel: kernel.unwrap_or_else(|| std::env::consts::OS.to_owned()),
             cores: cores(),
-            bounds: [mappings(), Some(address_space()), memory(), commitment()].into_iter().flatten().collect(),
+            bounds: bounds(),
             descriptors: descriptors(),
         }
     }
 }
 
-/// Cores that this program may use: the default number of workers.
-pub(super) fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+/// What bounds the number of processes here.
+pub(super) fn bounds() -> Vec<Bound> {
+    [mappings(), Some(address_space()), memory(), commitment()].into_iter().flatten().collect()
 }
 
 fn read(path: impl AsRef<Path>) -> Option<String> {

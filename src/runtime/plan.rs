@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use super::machine::{self, Machine};
 use crate::process::{
     Bound, Bounds, Ceiling, Host, HostKind, HostRules, MAILBOX_BYTES, MAILBOX_MESSAGES, Machinery, MailboxBounds,
     Resource,
@@ -13,6 +12,7 @@ use crate::process::{
 use crate::reactor::{BlockingPool, Clock, Reactor, ReactorConfig};
 use crate::registry::{ProcessHost, Registry, Spec};
 use crate::scheduler::{REPLACEMENTS_MAX, Scheduler, StepObserver, Ticker};
+use crate::sync::cores;
 use crate::wasm::{Allocator, KEPT_MAPPINGS, Supply};
 
 /// The number of the first process of a runtime.
@@ -34,14 +34,13 @@ pub(super) struct HostPlan {
 }
 
 impl HostPlan {
-    /// What the machine allows, and what the embedder does.
-    pub(super) fn ceiling(&self, machine: &Machine) -> Ceiling {
+    /// What the system allows, and what the embedder does.
+    pub(super) fn ceiling(&self, mut system: Vec<Bound>) -> Ceiling {
         let own = (self.max_processes > 0)
             .then(|| Bound::new(Resource::Processes, self.max_processes, 0, 0, "RuntimeBuilder::max_processes"));
         // Each engine has a pool of this size: whoever has its slots here finds as many in that of its engine. The slabs are
         // one for all.
         let slots = self.supply.slots().map(|slots| Bound::new(Resource::Slots, slots, 0, 0, self.supply.advice()));
-        let mut system = machine.bounds.clone();
         if self.supply.allocator == Allocator::Slab {
             for bound in system.iter_mut().filter(|bound| bound.resource == Resource::Mappings) {
                 bound.reserved += KEPT_MAPPINGS.min(bound.limit / KEPT_PART);
@@ -68,7 +67,7 @@ impl HostPlan {
         for entry in registry.iter() {
             let (kind, workers, rules) = match entry.spec() {
                 Spec::ProcessHost(host) => {
-                    (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(machine::cores), rules_of(host))
+                    (HostKind::Process, self.workers.or(host.workers).unwrap_or_else(cores), rules_of(host))
                 }
                 Spec::TerminalHost(host) => {
                     let stop_timeout = host.lifecycle.stop_timeout;

@@ -61,7 +61,7 @@ impl RuntimeBuilder {
         let (loaded, plan) = self.read(Purpose::Check)?;
         let machine = Machine::probe();
         Ok(Survey {
-            ceiling: plan.ceiling(&machine),
+            ceiling: plan.ceiling(machine.bounds.clone()),
             machine,
             small: wasm::usual(SMALL_BINARY, plan.supply),
             large: wasm::usual(LARGE_BINARY, plan.supply),

@@ -66,6 +66,9 @@ mod slabs;
 mod society;
 /// TCP, UDP, names and rules of the network.
 mod sockets;
+/// What a command starts with.
+#[cfg(all(feature = "cache", feature = "cli"))]
+mod start;
 /// Which threads a running program has.
 mod threads;
 /// Who is stuck in a call, and others who are not.

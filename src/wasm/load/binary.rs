@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
 use super::guest::{CodeSpec, GuestSpec};
-use super::{Sources, problem};
+use super::{Sources, Threads, each, problem};
 use crate::registry::{Diagnostic, Entry, EntryId, Hash, Registry, Severity, Span, Spec};
 
 /// A binary as an entry names it: its bytes are only kept when they are the ones the entry wants.
@@ -20,6 +20,8 @@ pub(super) enum Binary {
     Refused(Diagnostic),
     /// The registry has told why already.
     NoVolume,
+    /// Verified and known to be sound, and nobody needs it.
+    Sound,
 }
 
 /// A file as it was found.
@@ -29,8 +31,18 @@ fn hash_of(bytes: &[u8]) -> Hash {
     Hash::from_sha256(Sha256::digest(bytes).into())
 }
 
+/// What is read and hashed here before others help, in bytes: a thread costs as much as a quarter of a megabyte.
+const ALONE_BYTES: usize = 2 << 20;
+
 /// Reads each distinct file once, and each text.
-pub(super) fn read_all(guests: &[(&Entry, GuestSpec<'_>)], sources: &Sources<'_>) -> Vec<Binary> {
+///
+/// # Errors
+/// The threads for it could not be had.
+pub(super) fn read_all(
+    guests: &[(&Entry, GuestSpec<'_>)],
+    sources: &Sources<'_>,
+    threads: &Threads,
+) -> io::Result<Vec<Binary>> {
     let mut places: HashMap<(&EntryId, &str), usize> = HashMap::new();
     let mut distinct = Vec::new();
     for (_, spec) in guests {
@@ -41,22 +53,25 @@ pub(super) fn read_all(guests: &[(&Entry, GuestSpec<'_>)], sources: &Sources<'_>
             });
         }
     }
-    let files: Vec<Found> = distinct
-        .par_iter()
-        .map(|(fs, path)| {
-            let volume = sources.volumes.get(fs)?;
-            Some(volume.read(path).map(|bytes| (hash_of(&bytes), Arc::from(bytes))))
-        })
-        .collect();
-    guests
-        .par_iter()
-        .map(|(entry, spec)| match spec.code {
-            CodeSpec::ModuleText(text) => of_text(entry, text, true),
-            CodeSpec::Text(text) => of_text(entry, text, false),
-            CodeSpec::Binary(bytes) => Binary::Verified { hash: hash_of(bytes), bytes: Arc::clone(bytes) },
-            CodeSpec::File { fs, path, hash } => of_file(entry, (fs, path, hash), &files[places[&(fs, path)]], sources),
-        })
-        .collect()
+    let read = |(fs, path): &(&EntryId, &str)| -> Found {
+        let volume = sources.volumes.get(fs)?;
+        Some(volume.read(path).map(|bytes| (hash_of(&bytes), Arc::from(bytes))))
+    };
+    let mut bytes: usize = guests.iter().map(|(_, spec)| spec.code.held()).sum();
+    let mut files = Vec::with_capacity(distinct.len());
+    while files.len() < distinct.len() && bytes <= ALONE_BYTES {
+        let found = read(&distinct[files.len()]);
+        bytes += found.as_ref().and_then(|found| found.as_ref().ok()).map_or(0, |(_, bytes)| bytes.len());
+        files.push(found);
+    }
+    let pool = if bytes > ALONE_BYTES { Some(threads.pool()?) } else { None };
+    files.extend(each(&distinct[files.len()..], pool, read));
+    Ok(each(guests, pool, |(entry, spec)| match spec.code {
+        CodeSpec::ModuleText(text) => of_text(entry, text, true),
+        CodeSpec::Text(text) => of_text(entry, text, false),
+        CodeSpec::Binary(bytes) => Binary::Verified { hash: hash_of(bytes), bytes: Arc::clone(bytes) },
+        CodeSpec::File { fs, path, hash } => of_file(entry, (fs, path, hash), &files[places[&(fs, path)]], sources),
+    }))
 }
 
 fn of_file(entry: &Entry, (fs, path, wanted): (&EntryId, &str, &Hash), found: &Found, sources: &Sources<'_>) -> Binary {

@@ -100,6 +100,15 @@ impl CodeSpec<'_> {
         }
     }
 
+    /// Bytes that the entry itself has of it.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::File { .. } => 0,
+            Self::ModuleText(text) | Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
     /// The field of the entry that has it.
     pub(super) fn field(&self) -> &'static str {
         match self {

@@ -100,8 +100,7 @@ fn own_shelf(shelves: usize) -> usize {
 
 impl Arena {
     pub(super) fn new(cut: Cut, guards: Guards, pagemap: Option<Arc<Pagemap>>, slabs: &Weak<Slabs>) -> Self {
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let shelves = threads.next_power_of_two().min(SHELVES_MAX);
+        let shelves = crate::sync::cores().next_power_of_two().min(SHELVES_MAX);
         let shared = Arc::new(Shared { cold: Mutex::default(), places: WARM_SLOTS / shelves });
         let cuts = Arc::new(Cuts::new(cut, guards, pagemap));
         let shelf = || Shelf { shared: Arc::clone(&shared), slabs: Weak::clone(slabs), ..Shelf::default() };
