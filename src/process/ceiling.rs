@@ -130,7 +130,7 @@ pub(crate) struct Reached {
 
 /// The shared budget of all processes of a runtime. Cheap to clone.
 #[derive(Clone)]
-pub struct Ceiling(Arc<Inner>);
+pub struct Ceiling(Arc<Arc<Inner>>);
 
 struct Inner {
     bounds: Vec<Bound>,
@@ -220,7 +220,12 @@ impl Ceiling {
     /// A ceiling at the lowest of these bounds; without any there is none.
     #[must_use]
     pub fn new(bounds: Vec<Bound>) -> Self {
-        Self(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Arc::default() }))
+        Self(Arc::new(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Arc::default() })))
+    }
+
+    /// The same ceiling; whose clones do not count their references where those of this one do.
+    pub(super) fn apart(&self) -> Self {
+        Self(Arc::new(Arc::clone(&self.0)))
     }
 
     /// What bounds the number of processes.
@@ -423,7 +428,8 @@ mod tests {
         let ceiling = ceiling(&[(Resource::Processes, 100), (Resource::Mappings, 1000)]);
         let [one, other] = [(); 2].map(|()| ceiling.stock());
         let enter = |stock: &Stock, footprint: &Footprint| -> Result<Amounts, Reached> {
-            Ceiling::take_from(stock, footprint).map_or_else(|| ceiling.admit(footprint, Some(stock), || Ok(()), || ()), Ok)
+            Ceiling::take_from(stock, footprint)
+                .map_or_else(|| ceiling.admit(footprint, Some(stock), || Ok(()), || ()), Ok)
         };
         let first = enter(&one, &SMALL).expect("room");
         assert_eq!((ceiling.live(), one.0.lock().free), (1, BATCH), "some more are at hand");
@@ -431,7 +437,8 @@ mod tests {
         assert_eq!((ceiling.live(), one.0.lock().free), (2, BATCH - 1));
         let large = enter(&one, &LARGE).expect("room");
         assert_eq!((ceiling.live(), one.0.lock().free), (3, BATCH - 1), "what is in it is for processes of one kind");
-        let rest: Vec<_> = (3..100).map(|_| enter(&other, &SMALL).expect("what the first one has is room as well")).collect();
+        let rest: Vec<_> =
+            (3..100).map(|_| enter(&other, &SMALL).expect("what the first one has is room as well")).collect();
         assert_eq!(ceiling.live(), 100);
         let refused = enter(&other, &SMALL).expect_err("100 are all");
         assert_eq!((refused.live, enter(&one, &SMALL)), (100, Err(refused.clone())));

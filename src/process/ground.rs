@@ -119,7 +119,7 @@ impl Ground {
                 id: plot.id.apart(),
                 reactor: Arc::clone(plot.reactor),
                 tasks: Tasks::new(plot.scheduler.clone()),
-                ceiling: plot.ceiling.clone(),
+                ceiling: plot.ceiling.apart(),
                 table: Arc::clone(plot.table),
                 desk: plot.table.desk(at),
                 scheduler: plot.scheduler.clone(),

@@ -362,12 +362,7 @@ impl Host {
         Ok(())
     }
 
-    fn admit(
-        &self,
-        ground: &Ground,
-        footprint: &Footprint,
-        deadline: Option<Instant>,
-    ) -> Result<Place, SpawnError> {
+    fn admit(&self, ground: &Ground, footprint: &Footprint, deadline: Option<Instant>) -> Result<Place, SpawnError> {
         let desk = &ground.host().desk;
         let admitted = match deadline {
             Some(deadline) if !current::on_worker() => self.table.admit_until(desk, footprint, deadline),

@@ -360,6 +360,9 @@ mod tests {
         await_waiting(&table, 1);
         table.close();
         assert!(waiting.join().expect("no panic"));
-        assert!(table.admit_until(&table.desk(0), &Footprint::default(), Instant::now()).is_err(), "a deadline that has passed");
+        assert!(
+            table.admit_until(&table.desk(0), &Footprint::default(), Instant::now()).is_err(),
+            "a deadline that has passed"
+        );
     }
 }

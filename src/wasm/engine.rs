@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use parking_lot::RwLock;
 use wasmtime::{Config, Engine};
@@ -213,7 +214,19 @@ struct Made {
     /// Why there are no slabs, where somebody wanted them.
     without_slabs: Option<String>,
     by_class: RwLock<Vec<(EngineClass, Engine)>>,
+    of_workers: RwLock<OfWorkers>,
 }
+
+/// Engines that one worker each has for itself.
+#[derive(Default)]
+struct OfWorkers {
+    engines: Vec<(EngineClass, ThreadId, Engine)>,
+    /// The size of all binaries that were compiled for them.
+    bytes: usize,
+}
+
+/// Binaries that are compiled once more for a worker, in bytes, all together: the code of one is about three times as large.
+const OWN_BYTES_MAX: usize = 16 << 20;
 
 impl Engines {
     /// Prepares the engines. The second part says why code is not cached although that was asked for: caching is a
@@ -258,6 +271,31 @@ impl Engines {
         Ok(engine)
     }
 
+    /// The engine of this class that one worker has for itself, to compile a binary of this size. `None` when there is none: in a
+    /// pool each engine would take all of its slots once more, images that are mapped come from large binaries, and what is
+    /// compiled twice is bounded.
+    pub(super) fn of_worker(&self, class: EngineClass, worker: ThreadId, binary: usize) -> Option<Engine> {
+        if self.0.allocator.slots().is_some() || class.maps_images() {
+            return None;
+        }
+        let mut of_workers = self.0.of_workers.write();
+        let bytes = of_workers.bytes.checked_add(binary).filter(|bytes| *bytes <= OWN_BYTES_MAX)?;
+        let found = of_workers.engines.iter().find(|(known, owner, _)| (*known, *owner) == (class, worker));
+        let engine = match found {
+            Some((_, _, engine)) => engine.clone(),
+            None => {
+                let mut config = self.0.config(class);
+                // One at a time, beside the work: the compiler's own threads are for the load.
+                config.parallel_compilation(false);
+                let engine = Engine::new(&config).ok()?;
+                of_workers.engines.push((class, worker, engine.clone()));
+                engine
+            }
+        };
+        of_workers.bytes = bytes;
+        Some(engine)
+    }
+
     /// Why memories and stacks are allocated on demand although slabs were asked for.
     #[must_use]
     pub fn without_slabs(&self) -> Option<&str> {
@@ -293,6 +331,7 @@ impl Engines {
         Arc::new(move || {
             if let Some(made) = made.upgrade() {
                 made.by_class.read().iter().for_each(|(_, engine)| engine.increment_epoch());
+                made.of_workers.read().engines.iter().for_each(|(_, _, engine)| engine.increment_epoch());
             }
         })
     }
@@ -312,7 +351,15 @@ impl Made {
             }
         }
         let configure = options.configure.clone();
-        Self { cache, allocator, configure, slabs, without_slabs, by_class: RwLock::default() }
+        Self {
+            cache,
+            allocator,
+            configure,
+            slabs,
+            without_slabs,
+            by_class: RwLock::default(),
+            of_workers: RwLock::default(),
+        }
     }
 
     fn config(&self, class: EngineClass) -> Config {

@@ -20,7 +20,7 @@ const TICKS_PER_LOOK: u64 = 1;
 
 /// A wasm process between its birth and its end.
 pub(super) enum Fiber {
-    /// Made, with the place of its target in the program, and nothing else: the first step initialises.
+    /// Made, with the place of its code in the program, and nothing else: the first step initialises.
     Init(Arc<Program>, usize, Birth),
     /// The guest runs, waits or was preempted.
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
@@ -93,7 +93,7 @@ pub(super) fn slice(store: &mut Store<State>) {
     store.epoch_deadline_callback(|store| {
         let now = may_go_on(store.data())?;
         // Asked at each tick, also within a slice: it looks after the reactor.
-        if step::should_yield() && store.data().usage.is_slice_over(now) {
+        if step::should_yield() && store.data().may_yield && store.data().usage.is_slice_over(now) {
             step::mark_preempted();
             return Ok(UpdateDeadline::Yield(TICKS_PER_LOOK));
         }

@@ -21,13 +21,14 @@ use self::binary::{Binary, read_all};
 use self::classes::{Classes, warn_of_preempt_none};
 use self::guest::{FunctionSpec, GuestSpec};
 use self::mark::Mark;
-use self::target::{Linkers, refuse_component_profiles, target, warn_of_imports};
+use self::target::{Linkers, again, refuse_component_profiles, target, warn_of_imports};
 use super::allocator::Supply;
 use super::engine::{EngineClass, Engines};
 use super::footprint::Needs;
 use super::host::{HostFunctions, Listed};
 use super::module::{Code, CompileError};
-use super::program::{self, Program, Startable, Surroundings, Target};
+use super::program::{self, Program, Startable, Surroundings};
+use super::replica::Linkage;
 use super::value::Signature;
 use crate::env::Environment;
 use crate::function::{Function, WeakFunctions};
@@ -156,6 +157,7 @@ fn run(
     let work = Work {
         codes: compile_all(entries, binaries, classes, engines, (pool, progress)),
         classes,
+        engines,
         linkers: Linkers::new(sources.hosts.clone()),
         sources,
         shared: Arc::new(program::Shared {
@@ -241,6 +243,7 @@ struct Linked {
 struct Work<'a> {
     codes: Codes,
     classes: &'a Classes<'a>,
+    engines: &'a Engines,
     linkers: Linkers,
     sources: &'a Sources<'a>,
     shared: Arc<program::Shared>,
@@ -261,20 +264,21 @@ impl Work<'_> {
             }
         }
         let mounts = read_mounts(entry, spec, sources, &mut problems);
-        let targets = self.targets(entry, spec, binary, &listed, &mut flaws);
+        let linkages = self.linkages(entry, spec, binary, &listed, &mut flaws);
         let is_right = problems.is_empty() && flaws.iter().all(|flaw| flaw.severity == Severity::Warning);
         warn_of_preempt_none(entry, spec, self.classes, &mut problems);
-        let program = targets.filter(|_| is_right).map(|(size, targets)| Program {
+        let program = linkages.filter(|_| is_right).map(|(size, linkages)| Program {
             entry: entry.id().clone(),
-            needs: Needs::of(size, &targets[0].1, sources.supply),
-            targets,
+            needs: Needs::of(size, &linkages[0].shared, sources.supply),
+            linkages,
+            starts: None,
             binary: size,
             limits: spec.limits.clone(),
             preempt: spec.preempt,
             profiles: listed.profiles,
             peers: Arc::new(spec.peers.clone()),
             values: spec.values,
-            surroundings: Surroundings {
+            surroundings: Arc::new(Surroundings {
                 entry: entry.id().to_string().into(),
                 mounts,
                 args: spec.wasi.args.clone().unwrap_or_default(),
@@ -285,29 +289,29 @@ impl Work<'_> {
                 network,
                 resolver: Arc::clone(sources.resolver),
                 functions: sources.functions.clone(),
-            },
+            }),
         });
         Linked { program, problems, flaws }
     }
 
     /// The code of an entry, for each engine that is needed, and the size of its binary.
-    fn targets(
+    fn linkages(
         &self,
         entry: &Entry,
         spec: &GuestSpec<'_>,
         binary: &Binary,
         listed: &Listed,
         flaws: &mut Vec<Diagnostic>,
-    ) -> Option<(usize, Vec<(EngineClass, Arc<Target>)>)> {
-        let (hash, size) = match binary {
-            Binary::Verified { hash, bytes } => (*hash, bytes.len()),
+    ) -> Option<(usize, Vec<Linkage>)> {
+        let (hash, bytes) = match binary {
+            Binary::Verified { hash, bytes } => (*hash, bytes),
             Binary::Refused(problem) => {
                 flaws.push(problem.clone());
                 return None;
             }
             Binary::NoVolume | Binary::Sound => return None,
         };
-        let classes = self.classes.needed(size, spec);
+        let classes = self.classes.needed(bytes.len(), spec);
         // What it imports and exports is the same with every engine.
         let code = classes.first().and_then(|class| self.codes[&(hash, *class)].as_ref().ok());
         if let Some(Code::Core(_)) = code {
@@ -316,11 +320,14 @@ impl Work<'_> {
         if let Some(code) = code {
             warn_of_imports(entry, spec, code, self.sources.hosts, listed, flaws);
         }
-        let target = |class| target(entry, spec, (hash, class), &self.codes, listed, &self.linkers);
+        let linkage = |class| {
+            let target = target(entry, spec, ((hash, class), bytes), &self.codes, listed, &self.linkers)?;
+            let again = again(spec, (hash, class), bytes, listed, (self.sources.hosts, self.engines));
+            Ok(Linkage::new(class, target, again))
+        };
         // What is wrong is wrong with every engine: it is told once.
-        let targets: Result<Vec<_>, _> =
-            classes.into_iter().map(|class| target(class).map(|target| (class, Arc::new(target)))).collect();
-        targets.map(|targets| (size, targets)).map_err(|problem| flaws.push(*problem)).ok()
+        let linkages: Result<Vec<_>, Box<Diagnostic>> = classes.into_iter().map(linkage).collect();
+        linkages.map(|linkages| (bytes.len(), linkages)).map_err(|problem| flaws.push(*problem)).ok()
     }
 }
 

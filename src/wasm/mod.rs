@@ -7,7 +7,8 @@
 //! that can take.
 //!
 //! # Invariants
-//! - A binary is compiled once per engine, whatever the number of entries that name it; a linker is resolved once per
+//! - A binary is compiled once per engine, whatever the number of entries that name it, and once more for a worker that starts
+//!   one of them very often; a linker is resolved once per
 //!   binary and imports set.
 //! - Nothing of a guest runs at load: instantiation and start functions belong to the first step.
 //! - The store lives inside the future of its process; counters that must outlive it live outside.
@@ -27,6 +28,7 @@ mod load;
 mod memory;
 mod module;
 mod program;
+mod replica;
 mod slab;
 mod state;
 pub mod value;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -60,6 +61,22 @@ impl Code {
     }
 }
 
+/// Whether instantiating a binary lays out its data and does no more: it has no start function, and no import that could wait.
+pub(super) fn is_inert(bytes: &[u8]) -> bool {
+    let (mut sections, mut is_component) = (Parser::new(0).parse_all(bytes), false);
+    // Modules inside of a component import from each other.
+    sections.all(|section| match section {
+        Ok(Payload::Version { encoding, .. }) => {
+            is_component |= encoding == Encoding::Component;
+            true
+        }
+        Ok(Payload::ImportSection(imports)) => is_component || imports.count() == 0,
+        Ok(Payload::ComponentImportSection(imports)) => imports.count() == 0,
+        Ok(Payload::StartSection { .. } | Payload::ComponentStartSection { .. }) | Err(_) => false,
+        Ok(_) => true,
+    })
+}
+
 /// An error and its causes on one line.
 pub(super) fn chain(error: &wasmtime::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -78,6 +95,19 @@ mod tests {
         assert!(matches!(compile(b"\0asm\x01\0\0\0"), Ok(Code::Core(_))));
         assert!(matches!(compile(b"\0asm\x0d\0\x01\0"), Ok(Code::Component(_))));
         assert!(matches!(compile(b"\0asm\x01\0\x07\0"), Err(CompileError::UnknownLayer { layer: 7 })));
+    }
+
+    #[test]
+    fn only_what_runs_nothing_at_first_is_inert() {
+        let inert = |text: &str| is_inert(&wat::parse_str(text).expect("wasm text"));
+        assert!(inert(r#"(module (memory 1) (data (i32.const 0) "x") (func (export "f")))"#));
+        assert!(inert("(component (core module (memory 1)))"));
+        assert!(inert(r#"(component (core module (import "a" "b" (func))))"#), "from another module");
+        assert!(!inert("(module (func $f) (start $f))"));
+        assert!(!inert(r#"(module (import "a" "b" (func)))"#));
+        assert!(!inert("(component (core module (func $f) (start $f)))"));
+        assert!(!inert(r#"(component (import "f" (func)))"#));
+        assert!(!is_inert(b"no wasm"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::component::{self, ComponentExportIndex};
 use wasmtime::{Engine, InstancePre, Store};
@@ -15,6 +16,7 @@ use super::fiber::{self, Fiber};
 use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
+use super::replica::{HOT_STARTS, Linkage};
 use super::state::State;
 use super::value::{ComponentPlan, CorePlan, Signature, named_form, wippy_form};
 use super::warm::{Linked, Warm};
@@ -33,11 +35,17 @@ pub(super) enum Target {
     /// `wasi:cli/run`: arguments are the guest's argv, the result is an exit code.
     ComponentCommand { pre: component::InstancePre<State>, index: ComponentExportIndex },
     /// Any other function of a component.
-    Component { pre: component::InstancePre<State>, index: ComponentExportIndex, plan: ComponentPlan },
+    Component {
+        pre: component::InstancePre<State>,
+        index: ComponentExportIndex,
+        plan: ComponentPlan,
+        /// Nothing runs when it is instantiated, so that this needs no stack of its own.
+        is_inert: bool,
+    },
     /// `_start` of a preview 1 command.
     CoreCommand { pre: InstancePre<State> },
     /// Any other function of a core module; what the module runs first is run before.
-    Core { pre: InstancePre<State>, before: Option<&'static str>, plan: CorePlan },
+    Core { pre: InstancePre<State>, before: Option<&'static str>, plan: CorePlan, is_inert: bool },
 }
 
 impl Target {
@@ -53,7 +61,9 @@ impl Target {
 pub(super) struct Program {
     pub(super) entry: EntryId,
     /// One for each engine that the hosts of the application need for it.
-    pub(super) targets: Vec<(EngineClass, Arc<Target>)>,
+    pub(super) linkages: Vec<Linkage>,
+    /// How often a worker has started it, which has this for itself; none of what all share.
+    pub(super) starts: Option<AtomicUsize>,
     /// The size of the binary, which is a part of the class.
     pub(super) binary: usize,
     /// What its processes take of the machine.
@@ -65,7 +75,7 @@ pub(super) struct Program {
     pub(super) peers: Arc<PeerRules>,
     /// The form in which scripts see what it returns.
     pub(super) values: Values,
-    pub(super) surroundings: Surroundings,
+    pub(super) surroundings: Arc<Surroundings>,
 }
 
 /// What the entry declares for the world of its processes.
@@ -114,17 +124,19 @@ impl Over {
 impl Program {
     /// The life of a guest from the first step on: a world, a store, an instance, a call. One that was kept has all but the
     /// call behind it.
-    pub(super) async fn execute(self: Arc<Self>, target: usize, mut birth: Birth) -> Over {
-        let (_, target) = &self.targets[target];
+    pub(super) async fn execute(self: Arc<Self>, place: usize, mut birth: Birth) -> Over {
+        let linkage = &self.linkages[place];
         let (usage, keeps) = (Arc::clone(&birth.usage), birth.keeps);
         let input = std::mem::take(&mut birth.input);
-        let (mut store, mut linked) = match Warm::of(birth.kept.take(), target) {
+        let warm_target;
+        let (mut store, mut linked, target) = match Warm::of(birth.kept.take(), &linkage.shared) {
             Some(mut warm) => {
                 warm.pass_on(Own::new(Arc::clone(&self), birth), &usage);
-                (warm.store, Some(warm.linked))
+                warm_target = warm.target;
+                (warm.store, Some(warm.linked), &warm_target)
             }
-            None => match self.store(target, birth, &input) {
-                Ok(store) => (store, None),
+            None => match self.store(linkage.target(), birth, &input) {
+                Ok(store) => (store, None, linkage.target()),
                 Err(failure) => return Over::at_once(Exit::Failed(failure)),
             },
         };
@@ -145,7 +157,9 @@ impl Program {
         };
         let drain = store.data().known_wasi().map(WasiState::drain);
         let instance = match (linked, &exit) {
-            (Some(linked), Exit::Returned(_)) if keeps => Some(Warm::keep(store, linked, Arc::clone(target))),
+            (Some(linked), Exit::Returned(_)) if keeps => {
+                Some(Warm::keep(store, linked, Arc::clone(target), Arc::clone(&linkage.shared)))
+            }
             _ => None,
         };
         // A reader that has gone is the guest's affair, which has seen it on its stream.
@@ -189,13 +203,15 @@ impl Program {
                     Err(error) => exit(error, Phase::Call),
                 }
             }
-            Target::Component { pre, index, plan } => {
+            Target::Component { pre, index, plan, is_inert } => {
                 let instance = match *linked {
-                    Some(Linked::Component(instance)) => instance,
-                    _ => match pre.instantiate_async(&mut *store).await {
-                        Ok(instance) => instance,
-                        Err(error) => return exit(error, Phase::Instantiate),
-                    },
+                    Some(Linked::Component(instance)) => Ok(instance),
+                    _ if *is_inert => at_once(store, |store| pre.instantiate(store)),
+                    _ => pre.instantiate_async(&mut *store).await,
+                };
+                let instance = match instance {
+                    Ok(instance) => instance,
+                    Err(error) => return exit(error, Phase::Instantiate),
                 };
                 *linked = Some(Linked::Component(instance));
                 let Some(func) = instance.get_func(&mut *store, index) else {
@@ -210,10 +226,13 @@ impl Program {
                 Ok(_) => Exit::Exited(0),
                 Err((error, phase)) => exit(error, phase),
             },
-            Target::Core { pre, before, plan } => {
+            Target::Core { pre, before, plan, is_inert } => {
                 let instance = match (*linked, before) {
                     (Some(Linked::Core(instance)), _) => Ok(instance),
                     (_, Some(before)) => start(pre, store, before).await,
+                    _ if *is_inert => {
+                        at_once(store, |store| pre.instantiate(store)).map_err(|error| (error, Phase::Instantiate))
+                    }
                     (_, None) => pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate)),
                 };
                 let instance = match instance {
@@ -228,6 +247,18 @@ impl Program {
             }
         }
     }
+}
+
+/// Instantiates what lays out its data and no more: on the stack of the worker, since there is nothing to suspend. The engine
+/// looks at the epoch even so, and is told to go on.
+fn at_once<I>(
+    store: &mut Store<State>,
+    instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<I>,
+) -> wasmtime::Result<I> {
+    store.data_mut().may_yield = false;
+    let instance = instantiate(store);
+    store.data_mut().may_yield = true;
+    instance
 }
 
 /// What is said of a required variable without a value.
@@ -258,9 +289,26 @@ pub(super) fn runs_before(module: &wasmtime::Module, method: &str) -> Option<&'s
 }
 
 impl Program {
+    /// The same for one worker: nothing that its processes count references of is anybody else's.
+    fn replica(&self) -> Self {
+        Self {
+            entry: self.entry.clone(),
+            linkages: self.linkages.iter().map(Linkage::replica).collect(),
+            starts: Some(AtomicUsize::new(0)),
+            binary: self.binary,
+            needs: self.needs.clone(),
+            limits: self.limits.clone(),
+            preempt: self.preempt,
+            profiles: self.profiles,
+            peers: Arc::new(PeerRules::clone(&self.peers)),
+            values: self.values,
+            surroundings: Arc::clone(&self.surroundings),
+        }
+    }
+
     /// What is the same whatever the engine: signatures and plans.
     fn any_target(&self) -> &Target {
-        &self.targets[0].1
+        &self.linkages[0].shared
     }
 
     /// The types of its method; a command has none.
@@ -274,10 +322,10 @@ impl Program {
 
     /// The place of the code for a process with these limits. Where memories lie in another way than it would have them is as
     /// good.
-    fn target(&self, limits: &Limits) -> Option<usize> {
+    fn place(&self, limits: &Limits) -> Option<usize> {
         let wanted = EngineClass::of(self.binary, limits, self.preempt, self.needs.allocator());
-        let exact = self.targets.iter().position(|(class, _)| *class == wanted);
-        exact.or_else(|| self.targets.iter().position(|(class, _)| class.serves(wanted)))
+        let exact = self.linkages.iter().position(|linkage| linkage.class == wanted);
+        exact.or_else(|| self.linkages.iter().position(|linkage| linkage.class.serves(wanted)))
     }
 }
 
@@ -325,18 +373,18 @@ impl process::Program for Startable {
     }
 
     fn settle(&self, limits: &mut Limits) -> Result<(), ArgumentError> {
-        let Some(target) = self.0.target(limits) else {
+        let Some(place) = self.0.place(limits) else {
             return Err(ArgumentError::new(
                 "`max_stack` and `max_fuel` are compiled in, and it was not compiled for these: write them under `limits:` of \
                  the entry, or under `default_limits:` of a host",
             ));
         };
-        limits.max_stack = Some(self.0.targets[target].0.stack() as u64);
+        limits.max_stack = Some(self.0.linkages[place].class.stack() as u64);
         Ok(())
     }
 
     fn footprint(&self, limits: &Limits) -> Footprint {
-        self.0.needs.footprint(self.0.targets[self.0.target(limits).unwrap_or(0)].0)
+        self.0.needs.footprint(self.0.linkages[self.0.place(limits).unwrap_or(0)].class)
     }
 
     fn receives(&self) -> bool {
@@ -351,10 +399,19 @@ impl process::Program for Startable {
         self.0.preempt != Preempt::None
     }
 
+    fn replica(&self) -> Option<Arc<dyn process::Program>> {
+        Some(Arc::new(Self(Arc::new(self.0.replica()))))
+    }
+
     fn create(&self, birth: Birth) -> Box<dyn Process> {
         // The limits went through `settle`; without that the first engine is as good as any.
-        let target = self.0.target(birth.usage.limits()).unwrap_or(0);
-        Box::new(Fiber::new(Arc::clone(&self.0), target, birth))
+        let place = self.0.place(birth.usage.limits()).unwrap_or(0);
+        if let Some(starts) = &self.0.starts
+            && starts.fetch_add(1, Ordering::Relaxed) + 1 == HOT_STARTS
+        {
+            self.0.make_own(place, &birth);
+        }
+        Box::new(Fiber::new(Arc::clone(&self.0), place, birth))
     }
 
     fn result_style(&self) -> ResultStyle {

@@ -21,12 +21,14 @@ pub(super) struct State {
     pub(super) clock: Clock,
     /// The process among others.
     pub(super) own: Own,
+    /// Whether it is on a stack that can be left when its slice is over.
+    pub(super) may_yield: bool,
 }
 
 impl State {
     pub(super) fn new(world: World, memory: Memory, clock: Clock, own: Own) -> Self {
         let usage = Arc::clone(memory.usage());
-        Self { world, wasi: None, memory, usage, clock, own }
+        Self { world, wasi: None, memory, usage, clock, own, may_yield: true }
     }
 
     /// What the guest holds of the host, if it ever asked for anything.

@@ -15,7 +15,9 @@ pub(super) struct Warm {
     pub(super) store: Store<State>,
     pub(super) linked: Linked,
     /// What it was made from: an instance belongs to the engine of its code.
-    target: Arc<Target>,
+    pub(super) target: Arc<Target>,
+    /// What all workers have of that code.
+    shared: Arc<Target>,
 }
 
 /// An instance in its store.
@@ -27,13 +29,13 @@ pub(super) enum Linked {
 
 impl Warm {
     /// Makes of it what the next process is given.
-    pub(super) fn keep(store: Store<State>, linked: Linked, target: Arc<Target>) -> Instance {
-        Box::new(Self { store, linked, target })
+    pub(super) fn keep(store: Store<State>, linked: Linked, target: Arc<Target>, shared: Arc<Target>) -> Instance {
+        Box::new(Self { store, linked, target, shared })
     }
 
-    /// What was kept, if it can go on with this code.
-    pub(super) fn of(kept: Option<Instance>, target: &Arc<Target>) -> Option<Box<Self>> {
-        kept?.downcast::<Self>().ok().filter(|warm| Arc::ptr_eq(&warm.target, target))
+    /// What was kept, if it is of this code, whosever engine it is on.
+    pub(super) fn of(kept: Option<Instance>, shared: &Arc<Target>) -> Option<Box<Self>> {
+        kept?.downcast::<Self>().ok().filter(|warm| Arc::ptr_eq(&warm.shared, shared))
     }
 
     /// Goes on as another process, whose usage follows that of the last one.

@@ -1,19 +1,21 @@
 //! Code and what an entry says of it: its method, its imports, and what is wrong with either.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use wasmtime::Module;
 use wasmtime::component::{self, Component};
+use wasmtime::{Engine, Module};
 
 use super::guest::GuestSpec;
 use super::{Codes, problem};
 use crate::registry::{Diagnostic, Entry, Hash, Severity};
 use crate::wasi::{self, Profile};
-use crate::wasm::engine::EngineClass;
+use crate::wasm::engine::{EngineClass, Engines};
 use crate::wasm::exports::{self, MethodError, START};
 use crate::wasm::host::{self, HostFunctions, Listed, Provided};
-use crate::wasm::module::{Code, chain};
+use crate::wasm::module::{Code, chain, is_inert};
 use crate::wasm::program::{Target, runs_before};
+use crate::wasm::replica::Again;
 use crate::wasm::state::State;
 use crate::wasm::value::{ComponentPlan, CorePlan};
 
@@ -130,61 +132,89 @@ pub(super) fn refuse_component_profiles(entry: &Entry, spec: &GuestSpec<'_>, pro
 pub(super) fn target(
     entry: &Entry,
     spec: &GuestSpec<'_>,
-    code: (Hash, EngineClass),
+    (code, bytes): ((Hash, EngineClass), &[u8]),
     codes: &Codes,
     listed: &Listed,
     linkers: &Linkers,
 ) -> Result<Target, Box<Diagnostic>> {
-    match &codes[&code] {
-        Err(error) => Err(Box::new(problem(
-            entry,
-            "invalid-binary",
-            spec.code.field(),
-            format!("`{}`: {error}", spec.code.name()),
-        ))),
-        Ok(Code::Component(component)) => component_target(entry, spec, code, component, listed, linkers),
-        Ok(Code::Core(module)) => core_target(entry, spec, code, module, listed, linkers),
-    }
-}
-
-fn component_target(
-    entry: &Entry,
-    spec: &GuestSpec<'_>,
-    code: (Hash, EngineClass),
-    component: &Component,
-    listed: &Listed,
-    linkers: &Linkers,
-) -> Result<Target, Box<Diagnostic>> {
-    let method = exports::component_method(component, spec.method).map_err(|error| wrong_method(entry, &error))?;
-    let plan = ComponentPlan::new(spec.method, &method.func)
-        .map_err(|error| Box::new(problem(entry, "uncallable-method", "method", error.to_string())))?;
-    let pre = linkers.component(code, component, listed).map_err(|error| unlinkable(entry, spec, &error))?;
-    Ok(if method.command {
-        Target::ComponentCommand { pre, index: method.index }
-    } else {
-        Target::Component { pre, index: method.index, plan }
+    let compiled = codes[&code].as_ref().map_err(|error| {
+        let message = format!("`{}`: {error}", spec.code.name());
+        Box::new(problem(entry, "invalid-binary", spec.code.field(), message))
+    })?;
+    let linked = linkers.link(code, (compiled, is_inert(bytes)), (spec.method, spec.wit), listed);
+    linked.map_err(|wrong| match wrong {
+        Wrong::Method(error) => wrong_method(entry, &error),
+        Wrong::Call(field, message) => Box::new(problem(entry, "uncallable-method", field, message)),
+        Wrong::Imports(error) => unlinkable(entry, spec, &error),
     })
 }
 
-fn core_target(
-    entry: &Entry,
+/// How that is done once more on another engine. None for code that was not compiled in a moment and lies in no cache.
+pub(super) fn again(
     spec: &GuestSpec<'_>,
-    code: (Hash, EngineClass),
-    module: &Module,
+    (hash, class): (Hash, EngineClass),
+    bytes: &Arc<[u8]>,
     listed: &Listed,
-    linkers: &Linkers,
-) -> Result<Target, Box<Diagnostic>> {
-    exports::core_method(module, spec.method).map_err(|error| wrong_method(entry, &error))?;
-    let pre = linkers.core(code, module, listed).map_err(|error| unlinkable(entry, spec, &error))?;
-    if spec.method == START {
-        return Ok(Target::CoreCommand { pre });
+    (hosts, engines): (&HostFunctions, &Engines),
+) -> Option<Again> {
+    if bytes.len() > RECOMPILED_MAX && engines.cache_directory().is_none() {
+        return None;
     }
-    let plan = CorePlan::new(spec.method, module, spec.wit).map_err(|error| {
-        let field = if spec.wit.is_some() { "wit" } else { "method" };
-        problem(entry, "uncallable-method", field, error.to_string())
-    })?;
-    let before = runs_before(module, spec.method);
-    Ok(Target::Core { pre, before, plan })
+    let (binary, listed, hosts) = (Arc::clone(bytes), listed.clone(), hosts.clone());
+    let is_inert = is_inert(bytes);
+    let (method, wit) = (spec.method.to_owned(), spec.wit.map(str::to_owned));
+    let make = move |engine: &Engine| {
+        let code = Code::compile(engine, &binary).ok()?;
+        let linkers = Linkers::new(hosts.clone());
+        linkers.link((hash, class), (&code, is_inert), (&method, wit.as_deref()), &listed).ok()
+    };
+    Some(Again { make: Box::new(make), engines: engines.clone(), bytes: bytes.len() })
+}
+
+/// A binary up to this size, in bytes, is compiled again where it can't be found in a cache: that takes some milliseconds.
+const RECOMPILED_MAX: usize = 16 << 10;
+
+/// What is wrong with code that was compiled.
+enum Wrong {
+    Method(MethodError),
+    /// The method can't be called, for what is said in this field of the entry.
+    Call(&'static str, String),
+    Imports(wasmtime::Error),
+}
+
+impl Linkers {
+    /// Links the method of an entry, with the types that the entry gives it if it has to.
+    fn link(
+        &self,
+        code: (Hash, EngineClass),
+        (compiled, is_inert): (&Code, bool),
+        (method, wit): (&str, Option<&str>),
+        listed: &Listed,
+    ) -> Result<Target, Wrong> {
+        match compiled {
+            Code::Component(component) => {
+                let found = exports::component_method(component, method).map_err(Wrong::Method)?;
+                let plan = ComponentPlan::new(method, &found.func)
+                    .map_err(|error| Wrong::Call("method", error.to_string()))?;
+                let (pre, index) = (self.component(code, component, listed).map_err(Wrong::Imports)?, found.index);
+                Ok(match found.command {
+                    true => Target::ComponentCommand { pre, index },
+                    false => Target::Component { pre, index, plan, is_inert },
+                })
+            }
+            Code::Core(module) => {
+                exports::core_method(module, method).map_err(Wrong::Method)?;
+                let pre = self.core(code, module, listed).map_err(Wrong::Imports)?;
+                if method == START {
+                    return Ok(Target::CoreCommand { pre });
+                }
+                let field = if wit.is_some() { "wit" } else { "method" };
+                let plan = CorePlan::new(method, module, wit).map_err(|error| Wrong::Call(field, error.to_string()))?;
+                let before = runs_before(module, method);
+                Ok(Target::Core { pre, before, plan, is_inert })
+            }
+        }
+    }
 }
 
 fn wrong_method(entry: &Entry, error: &MethodError) -> Box<Diagnostic> {

@@ -1,0 +1,90 @@
+//! Code of a program for one worker: the same binary, on an engine that no other worker uses.
+//!
+//! Whatever begins or ends on an engine counts references in it, in its code and in its types. Workers that share an engine
+//! wait there for each other's caches, at each of some twenty places: a fifth of what a tiny guest costs, measured with two.
+//! So a program that a worker starts often gets code of its own there, made beside the work and used from then on.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{self, ThreadId};
+
+use wasmtime::Engine;
+
+use super::engine::{EngineClass, Engines};
+use super::program::{Program, Target};
+use crate::process::Birth;
+
+/// A worker that has started a program so often gets code of its own for it. Making that costs what some hundred tiny
+/// processes do.
+pub(super) const HOT_STARTS: usize = 512;
+
+/// Makes the code of a program again, on another engine. `None` when that fails, as it does not: it was made before.
+pub(super) type Make = dyn Fn(&Engine) -> Option<Target> + Send + Sync;
+
+/// The code of a program in one engine class.
+pub(super) struct Linkage {
+    pub(super) class: EngineClass,
+    /// What all workers have; it also tells which code an instance was made from.
+    pub(super) shared: Arc<Target>,
+    /// What this worker has, once it has.
+    own: OnceLock<Arc<Target>>,
+    again: Option<Arc<Again>>,
+}
+
+/// How code is made again.
+pub(super) struct Again {
+    pub(super) make: Box<Make>,
+    pub(super) engines: Engines,
+    /// The size of the binary.
+    pub(super) bytes: usize,
+}
+
+impl Linkage {
+    /// `again` is none where the code is to be made once only.
+    pub(super) fn new(class: EngineClass, target: Target, again: Option<Again>) -> Self {
+        Self { class, shared: Arc::new(target), own: OnceLock::new(), again: again.map(Arc::new) }
+    }
+
+    /// The same for a worker, which may get code of its own.
+    pub(super) fn replica(&self) -> Self {
+        let (shared, again) = (Arc::clone(&self.shared), self.again.clone());
+        Self { class: self.class, shared, own: OnceLock::new(), again }
+    }
+
+    /// The code to run.
+    pub(super) fn target(&self) -> &Arc<Target> {
+        self.own.get().unwrap_or(&self.shared)
+    }
+}
+
+impl Program {
+    /// Has the code for this place made again for the worker that this thread is, whose program this is. On another thread:
+    /// nobody waits for it, and one that can't be had changes nothing.
+    pub(super) fn make_own(self: &Arc<Self>, place: usize, birth: &Birth) {
+        let Some(again) = self.linkages[place].again.clone() else { return };
+        let (class, worker) = (self.linkages[place].class, thread::current().id());
+        let program: Weak<Self> = Arc::downgrade(self);
+        let made = birth.reactor().blocking().run(move || again.on_engine_of(class, worker));
+        birth.tasks().spawn(async move {
+            if let Ok(Some(target)) = made.await
+                && let Some(program) = program.upgrade()
+            {
+                let _ = program.linkages[place].own.set(Arc::new(target));
+            }
+        });
+    }
+}
+
+impl Again {
+    fn on_engine_of(&self, class: EngineClass, worker: ThreadId) -> Option<Target> {
+        let engine = self.engines.of_worker(class, worker, self.bytes)?;
+        (self.make)(&engine)
+    }
+}
+
+impl fmt::Debug for Linkage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_own = self.own.get().is_some();
+        f.debug_struct("Linkage").field("class", &self.class).field("is_own", &is_own).finish_non_exhaustive()
+    }
+}
