@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each group uses a part of it")]
 
+/// What the program has, for all sides: blocks are taken by one thread and given back by another one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub(crate) mod asked;
 pub(crate) mod bare;
 pub(crate) mod case;

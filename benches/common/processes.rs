@@ -1,10 +1,13 @@
 //! Our side for one guest: a process for each item.
 
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use wippy::RuntimeBuilder;
-use wippy::process::{Exit, Payload, ProcessHandle, Start};
+use wippy::process::{Birth, Exit, Payload, ProcessHandle, Start};
 use wippy::registry::EntryId;
 
 use super::guests::{Guest, Kind};
@@ -21,6 +24,10 @@ pub(crate) struct Processes {
     host: EntryId,
     /// A command gets no number and returns none.
     is_command: bool,
+    /// What the starters give their guests.
+    numbers: Mutex<Numbers>,
+    /// Told by each starter that is done.
+    started: Mutex<Receiver<()>>,
 }
 
 impl Processes {
@@ -29,7 +36,7 @@ impl Processes {
         guest: &Guest,
         fields: &str,
         settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
-    ) -> Processes {
+    ) -> Arc<Processes> {
         let app = tempfile::tempdir().expect("a folder");
         std::fs::write(app.path().join("guest.wasm"), &guest.binary).expect("a file");
         let hash: String = Sha256::digest(&guest.binary).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -42,7 +49,23 @@ impl Processes {
             guest.function
         );
         let id = |name: &str| format!("app:{name}").parse().expect("an ID");
-        Processes { ours: Ours::build(app, &entries, settings), entry: id("run"), host: id("processes"), is_command }
+        let (own, (done, started)) = (Arc::new(OnceLock::<Weak<Processes>>::new()), channel());
+        let known = Arc::clone(&own);
+        let starter = move |_birth: Birth, (first, items): (u64, u64)| {
+            let (done, processes) = (done.clone(), known.get().and_then(Weak::upgrade).expect("those that it starts"));
+            async move {
+                processes.start_all(first, items).await;
+                drop(processes);
+                done.send(()).expect("somebody waits");
+                Ok(())
+            }
+        };
+        let ours = Ours::build(app, &entries, |builder| settings(builder).native("app:starter", starter));
+        let (numbers, started) = (Mutex::new(Numbers::Own { added: 0 }), Mutex::new(started));
+        let (entry, host) = (id("run"), id("processes"));
+        let made = Arc::new(Processes { ours, entry, host, is_command, numbers, started });
+        own.set(Arc::downgrade(&made)).expect("it is made once");
+        made
     }
 
     /// What starts a process for an item.
@@ -60,8 +83,39 @@ impl Processes {
         }
     }
 
-    /// Spawns a process for each of so many items, a bounded number of them at once, from a thread outside, and waits for all.
+    /// Spawns a process for each of so many items, a bounded number of them at once, and waits for all. Whoever spawns them are
+    /// processes of the embedder, one for each worker, as it is with [`super::tokio_tasks`]: what a worker starts goes to its own
+    /// queue.
     pub(crate) fn run(&self, numbers: Numbers, items: u64) -> Duration {
+        let begin = Instant::now();
+        *self.numbers.lock().expect("nobody panics with it") = numbers;
+        for worker in 0..WORKERS as u64 {
+            self.ours.spawn("starter", [worker.into(), items.into()]);
+        }
+        let started = self.started.lock().expect("nobody panics with it");
+        (0..WORKERS).for_each(|_| started.recv().expect("each starter says when it is done"));
+        begin.elapsed()
+    }
+
+    /// What one of them does: spawns each of its items, and at the bound waits like [`super::window`].
+    async fn start_all(&self, first: u64, items: u64) {
+        let numbers = *self.numbers.lock().expect("nobody panics with it");
+        let mut running: VecDeque<(u64, ProcessHandle)> = VecDeque::with_capacity(WINDOW);
+        for item in (first..items).step_by(WORKERS) {
+            if running.len() == WINDOW {
+                for (item, process) in running.drain(..WINDOW.div_ceil(2)).rev() {
+                    self.check(numbers, item, &process.await);
+                }
+            }
+            running.push_back((item, self.ours.runtime.manager().spawn(self.start(numbers, item)).expect("room")));
+        }
+        for (item, process) in running.into_iter().rev() {
+            self.check(numbers, item, &process.await);
+        }
+    }
+
+    /// The same from a thread outside.
+    pub(crate) fn run_from_outside(&self, numbers: Numbers, items: u64) -> Duration {
         let begin = Instant::now();
         let manager = self.ours.runtime.manager();
         let start = |item| manager.spawn(self.start(numbers, item)).expect("a host with room");

@@ -29,27 +29,20 @@ impl TokioTasks {
         TokioTasks { runtime, bare, epochs }
     }
 
-    /// Runs a guest for each of so many items, at most `window` of them at once. Whoever starts them is a task, too, which is
-    /// what tokio does best: what a worker starts goes to its own queue. At the bound it waits like [`super::window`].
+    /// Runs a guest for each of so many items, at most `window` of them at once. Whoever starts them are tasks, too, one for each
+    /// worker, which is what tokio does best: what a worker starts goes to its own queue. At the bound they wait like
+    /// [`super::window`].
     pub(crate) fn run(&self, numbers: Numbers, items: u64, window: usize) -> Duration {
         let begin = Instant::now();
-        let bare = Arc::clone(&self.bare);
-        let all = self.runtime.spawn(async move {
-            let mut running: VecDeque<(u64, JoinHandle<i64>)> = VecDeque::new();
-            for item in 0..items {
-                if running.len() == window {
-                    for (item, guest) in running.drain(..window.div_ceil(2)).rev() {
-                        numbers.check(item, guest.await.expect("a task that does not panic"));
-                    }
-                }
-                let bare = Arc::clone(&bare);
-                running.push_back((item, tokio::spawn(async move { bare.call(numbers.argument(item)).await })));
-            }
-            for (item, guest) in running.into_iter().rev() {
-                numbers.check(item, guest.await.expect("a task that does not panic"));
-            }
+        let (bare, window) = (&self.bare, window.div_ceil(WORKERS));
+        let start_all = |first: u64| {
+            let bare = Arc::clone(bare);
+            self.runtime.spawn(start_all(bare, numbers, (first, items), window))
+        };
+        self.epochs.awake(|| {
+            let starters: Vec<_> = (0..WORKERS as u64).map(start_all).collect();
+            starters.into_iter().for_each(|starter| self.wait(starter).expect("a task that does not panic"));
         });
-        self.epochs.awake(|| self.runtime.block_on(all)).expect("a task that does not panic");
         begin.elapsed()
     }
 
@@ -68,5 +61,22 @@ impl TokioTasks {
     /// Does something while the epoch moves; at other times it stands still, so that the other side has the machine.
     pub(crate) fn awake<R>(&self, work: impl FnOnce() -> R) -> R {
         self.epochs.awake(work)
+    }
+}
+
+/// What one of those who start guests does.
+async fn start_all(bare: Arc<Bare>, numbers: Numbers, (first, items): (u64, u64), window: usize) {
+    let mut running: VecDeque<(u64, JoinHandle<i64>)> = VecDeque::new();
+    for item in (first..items).step_by(WORKERS) {
+        if running.len() == window {
+            for (item, guest) in running.drain(..window.div_ceil(2)).rev() {
+                numbers.check(item, guest.await.expect("a task that does not panic"));
+            }
+        }
+        let bare = Arc::clone(&bare);
+        running.push_back((item, tokio::spawn(async move { bare.call(numbers.argument(item)).await })));
+    }
+    for (item, guest) in running.into_iter().rev() {
+        numbers.check(item, guest.await.expect("a task that does not panic"));
     }
 }

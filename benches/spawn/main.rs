@@ -5,10 +5,10 @@
 //!
 //! - `floor`: instantiate, `call_async`, drop, in a loop on each core, an engine and an allocator a thread, polled by whoever
 //!   calls; and the same with the synchronous call. The engines are made as ours is, with the same allocator.
-//! - `wippy`: spawned and waited for from a thread outside, 64 in flight for each worker; with our slabs or what
-//!   `WIPPY_BENCH_ALLOCATOR` says, and with a pool.
-//! - `tokio, tuned`: a task a guest, as many in flight, started by a task; code as ours, over wasmtime's pool tuned for it (see
-//!   `settings`). Also all at once, and with wasmtime's defaults.
+//! - `wippy`: spawned and waited for by processes of the embedder, one for each worker, 64 in flight for each; with our slabs or
+//!   what `WIPPY_BENCH_ALLOCATOR` says, and with a pool. Also from a thread outside.
+//! - `tokio, tuned`: a task a guest, as many in flight, started by tasks, one for each worker; code as ours, over wasmtime's pool
+//!   tuned for it (see `settings`). Also all at once, and with wasmtime's defaults.
 //! - `rayon`: synchronous calls from a parallel iterator, over the tuned pool.
 //!
 //! What to quote is the CPU of all threads a process. `cargo bench --bench spawn` lets criterion measure one side after the
@@ -18,6 +18,7 @@
 mod common;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Throughput;
@@ -40,10 +41,11 @@ pub(crate) const WORKERS: usize = 2;
 /// About how long a turn lasts.
 const TURN: Duration = Duration::from_millis(300);
 
-const SIDES: [&str; 8] = [
+const SIDES: [&str; 9] = [
     "floor",
     "floor, sync",
     "wippy",
+    "wippy, from outside",
     "wippy, pool",
     "tokio, tuned",
     "tokio, tuned, all at once",
@@ -63,10 +65,12 @@ fn case(guest: &Guest) -> Case {
     let rayon = RayonPool::new(&tuned, guest);
     let window = WINDOW * WORKERS;
     let (floor_sync, tokio_all) = (Rc::clone(&floor), Rc::clone(&tokio));
+    let outside = Arc::clone(&ours);
     let runs: [Box<dyn FnMut(u64) -> Duration>; SIDES.len()] = [
         Box::new(move |items| floor.run(numbers, items, Stack::Own)),
         Box::new(move |items| floor_sync.run(numbers, items, Stack::Caller)),
         Box::new(move |items| ours.run(numbers, items)),
+        Box::new(move |items| outside.run_from_outside(numbers, items)),
         Box::new(move |items| pooled.run(numbers, items)),
         Box::new(move |items| tokio.run(numbers, items, window)),
         Box::new(move |items| tokio_all.run(numbers, items, usize::MAX)),

@@ -1,7 +1,7 @@
 //! What outlives a process: the requests for its end, its exit, and who waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -59,14 +59,27 @@ pub(super) struct ProcessCell {
     pub(super) traps_links: AtomicBool,
     /// The exit of a forced end that is not the usual one.
     forced: OnceLock<Exit>,
-    /// Set once, right after the task was handed to the scheduler.
-    task: OnceLock<TaskRef>,
+    /// Set right after the task was handed to the scheduler, until the end.
+    task: Mutex<Link>,
     /// The strongest end asked for so far; only ever grows.
     request: AtomicU8,
     /// Why a cancel was asked for; written before `request` says so.
     reason: OnceLock<String>,
     outcome: Mutex<Outcome>,
     ended: Condvar,
+}
+
+/// A cell's way to its task.
+#[derive(Default)]
+enum Link {
+    /// The task is being handed over.
+    #[default]
+    None,
+    Task(TaskRef),
+    /// It has ended after so many steps. The scheduler uses what it was in for others.
+    Ended {
+        steps: u64,
+    },
 }
 
 #[derive(Default)]
@@ -123,7 +136,7 @@ impl ProcessCell {
             ties: sync::Mutex::default(),
             traps_links: AtomicBool::new(start.traps_links),
             forced: OnceLock::new(),
-            task: OnceLock::new(),
+            task: Mutex::default(),
             request: AtomicU8::new(ALIVE),
             reason: OnceLock::new(),
             outcome: Mutex::new(Outcome { watchers: start.watchers, ..Outcome::default() }),
@@ -143,10 +156,27 @@ impl ProcessCell {
 
     /// Joins the cell with its task; a request that came before the join is passed on now.
     pub(super) fn attach(&self, task: TaskRef) {
-        let _ = self.task.set(task);
-        // Pairs with the fence in `request`: either that call saw the task, or this one sees the request.
-        fence(Ordering::SeqCst);
-        self.pass_on();
+        let mut link = self.task.lock();
+        if matches!(*link, Link::None) {
+            *link = Link::Task(task);
+            drop(link);
+            // Either `request` saw the task, or this sees the request: both have had the lock.
+            self.pass_on();
+        }
+    }
+
+    /// The process has ended: its task is let go of.
+    fn detach(&self) {
+        let mut link = self.task.lock();
+        let steps = match &*link {
+            Link::Task(task) => task.steps(),
+            // It ended before it was joined, within its first step.
+            Link::None => 1,
+            Link::Ended { steps } => *steps,
+        };
+        let before = std::mem::replace(&mut *link, Link::Ended { steps });
+        drop(link);
+        drop(before);
     }
 
     /// Asks for the end: an event for a process that can receive, a request for all others.
@@ -228,13 +258,14 @@ impl ProcessCell {
     fn request(&self, strength: u8) {
         // Release, with the Acquire load in `requested`: who sees a cancel sees its reason.
         self.request.fetch_max(strength, Ordering::Release);
-        // Pairs with the fence in `attach`. The cell of a task that is set is no SeqCst access, so it takes a fence.
-        fence(Ordering::SeqCst);
         self.pass_on();
     }
 
     fn pass_on(&self) {
-        let Some(task) = self.task.get() else { return };
+        let task = match &*self.task.lock() {
+            Link::Task(task) => task.clone(),
+            Link::None | Link::Ended { .. } => return,
+        };
         match self.requested() {
             EndRequest::None => {}
             EndRequest::Cancel => task.wake(),
@@ -253,11 +284,19 @@ impl ProcessCell {
 
     /// What its task is doing; queued until the scheduler has it.
     pub(super) fn state(&self) -> TaskState {
-        self.task.get().map_or(TaskState::Ready, TaskRef::state)
+        match &*self.task.lock() {
+            Link::None => TaskState::Ready,
+            Link::Task(task) => task.state(),
+            Link::Ended { .. } => TaskState::Complete,
+        }
     }
 
     pub(super) fn steps(&self) -> u64 {
-        self.task.get().map_or(0, TaskRef::steps)
+        match &*self.task.lock() {
+            Link::None => 0,
+            Link::Task(task) => task.steps(),
+            Link::Ended { steps } => *steps,
+        }
     }
 
     pub(super) fn cancel_reason(&self) -> String {
@@ -273,15 +312,16 @@ impl ProcessCell {
 
     /// Publishes the exit, once: later calls are ignored. Names are free and other processes told before the watchers are,
     /// who run outside the lock, so they may look at the cell.
-    pub(super) fn publish(self: &Arc<Self>, exit: Exit) {
+    pub(super) fn publish(self: &Arc<Self>, exit: Exit, ended: ClockTime) {
         topology::part(self, &exit);
+        self.detach();
         let (watchers, wakers) = {
             let mut outcome = self.outcome.lock();
             if outcome.exit.is_some() {
                 return;
             }
             outcome.exit = Some(exit.clone());
-            outcome.ended = Some(self.now());
+            outcome.ended = Some(ended);
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();

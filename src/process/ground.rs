@@ -46,8 +46,8 @@ pub(super) struct OnHost {
     at: usize,
     /// All grounds of the host: those of the workers by their index, and one for everybody else.
     all: Arc<OnceLock<Box<[Weak<Ground>]>>>,
-    /// The programs that were started here, as this worker has them.
-    spots: Mutex<FxHashMap<EntryId, Arc<Spot>>>,
+    /// The programs that were started here, as this worker has them, by the address of what all workers have.
+    spots: Mutex<FxHashMap<usize, Arc<Spot>>>,
 }
 
 /// A program on a host, as one worker has it.
@@ -159,15 +159,9 @@ impl Ground {
 
     /// A program, as this worker has it.
     pub(super) fn spot(&self, original: &Arc<dyn Program>) -> Arc<Spot> {
-        let mut spots = self.host().spots.lock();
-        if let Some(spot) = spots.get(original.entry())
-            && Arc::ptr_eq(&spot.original, original)
-        {
-            return Arc::clone(spot);
-        }
-        let spot = Spot::new(original);
-        spots.insert(original.entry().apart(), Arc::clone(&spot));
-        spot
+        // A spot keeps its program, so nobody else comes to this address.
+        let address = Arc::as_ptr(original).addr();
+        Arc::clone(self.host().spots.lock().entry(address).or_insert_with(|| Spot::new(original)))
     }
 }
 

@@ -89,8 +89,14 @@ impl ProcessTask {
         }
     }
 
+    /// Ends the process now.
+    fn finish(&mut self, exit: Exit) -> Step {
+        let now = self.cell.now();
+        self.finish_at(exit, now)
+    }
+
     /// Releases the process, then tells the world: a watcher never sees a process that still holds something.
-    fn finish(&mut self, mut exit: Exit) -> Step {
+    fn finish_at(&mut self, mut exit: Exit, ended: Instant) -> Step {
         // Behind the process, and again without effect.
         let Some(place) = self.place.take() else { return Step::Done };
         if exit == Exit::Terminated {
@@ -124,7 +130,7 @@ impl ProcessTask {
             }
             _ => host.table.give_back(&host.desk, place),
         }
-        self.cell.publish(exit);
+        self.cell.publish(exit, ended);
         Step::Done
     }
 }
@@ -170,7 +176,7 @@ impl Task for ProcessTask {
         let end = self.cell.now();
         usage.end_step(end.as_nanos());
         let waits = match progress {
-            Progress::Exit(exit) => return self.finish(exit),
+            Progress::Exit(exit) => return self.finish_at(exit, end),
             Progress::Preempted => {
                 usage.add_preemption();
                 return Step::Preempted;
@@ -205,7 +211,9 @@ impl Task for ProcessTask {
 
 impl Drop for ProcessTask {
     fn drop(&mut self) {
-        // Nothing is left to do after an end; a task that its scheduler gave up must not leave its watchers waiting.
-        let _ = self.finish(Exit::Terminated);
+        // After an end nothing is left to do; a task that its scheduler gave up must not leave its watchers waiting.
+        if self.place.is_some() {
+            let _ = self.finish(Exit::Terminated);
+        }
     }
 }

@@ -179,6 +179,9 @@ impl Program {
     }
 
     /// Calls the method, of an instance that is `linked` already or is from now on.
+    ///
+    /// What few short guests need lies in boxes of its own, so that the future of all others is small: a large one is what an
+    /// allocator is slow with.
     async fn call(
         &self,
         target: &Target,
@@ -187,62 +190,51 @@ impl Program {
         input: &[Payload],
         usage: &Usage,
     ) -> Exit {
-        let exit = |error, phase| exit_of(error, &self.entry, phase, usage);
+        let exit = |(error, phase)| exit_of(error, &self.entry, phase, usage);
         match target {
-            Target::ComponentCommand { pre, index } => {
-                let instance = match pre.instantiate_async(&mut *store).await {
-                    Ok(instance) => instance,
-                    Err(error) => return exit(error, Phase::Instantiate),
-                };
-                let run = match instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index) {
-                    Ok(run) => run,
-                    Err(error) => return exit(error, Phase::Instantiate),
-                };
-                match run.call_async(store, ()).await {
-                    Ok((outcome,)) => Exit::Exited(u32::from(outcome.is_err())),
-                    Err(error) => exit(error, Phase::Call),
-                }
-            }
+            Target::ComponentCommand { pre, index } => match Box::pin(run(pre, store, index)).await {
+                Ok(code) => Exit::Exited(code),
+                Err(wrong) => exit(wrong),
+            },
             Target::Component { pre, index, plan, is_inert } => {
                 let instance = match *linked {
                     Some(Linked::Component(instance)) => Ok(instance),
                     _ if *is_inert => at_once(store, |store| pre.instantiate(store)),
-                    _ => pre.instantiate_async(&mut *store).await,
+                    _ => Box::pin(pre.instantiate_async(&mut *store)).await,
                 };
                 let instance = match instance {
                     Ok(instance) => instance,
-                    Err(error) => return exit(error, Phase::Instantiate),
+                    Err(error) => return exit((error, Phase::Instantiate)),
                 };
                 *linked = Some(Linked::Component(instance));
                 let Some(func) = instance.get_func(&mut *store, index) else {
-                    return exit(wasmtime::Error::msg("the method is gone"), Phase::Instantiate);
+                    return exit((wasmtime::Error::msg("the method is gone"), Phase::Instantiate));
                 };
                 match plan.call(&func, store, input).await {
                     Ok(value) => Exit::Returned(value),
-                    Err(error) => exit(error, Phase::Call),
+                    Err(error) => exit((error, Phase::Call)),
                 }
             }
-            Target::CoreCommand { pre } => match start(pre, store, START).await {
+            Target::CoreCommand { pre } => match Box::pin(start(pre, store, START)).await {
                 Ok(_) => Exit::Exited(0),
-                Err((error, phase)) => exit(error, phase),
+                Err(wrong) => exit(wrong),
             },
             Target::Core { pre, before, plan, is_inert } => {
+                let at_instantiation = |error| (error, Phase::Instantiate);
                 let instance = match (*linked, before) {
                     (Some(Linked::Core(instance)), _) => Ok(instance),
-                    (_, Some(before)) => start(pre, store, before).await,
-                    _ if *is_inert => {
-                        at_once(store, |store| pre.instantiate(store)).map_err(|error| (error, Phase::Instantiate))
-                    }
-                    (_, None) => pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate)),
+                    (_, Some(before)) => Box::pin(start(pre, store, before)).await,
+                    _ if *is_inert => at_once(store, |store| pre.instantiate(store)).map_err(at_instantiation),
+                    (_, None) => Box::pin(pre.instantiate_async(&mut *store)).await.map_err(at_instantiation),
                 };
                 let instance = match instance {
                     Ok(instance) => instance,
-                    Err((error, phase)) => return exit(error, phase),
+                    Err(wrong) => return exit(wrong),
                 };
                 *linked = Some(Linked::Core(instance));
                 match plan.call(&instance, store, input).await {
                     Ok(value) => Exit::Returned(value),
-                    Err(error) => exit(error, Phase::Call),
+                    Err(error) => exit((error, Phase::Call)),
                 }
             }
         }
@@ -281,6 +273,19 @@ async fn start(
         Err(error) if error.downcast_ref::<GuestExit>().is_some_and(|exit| exit.code == 0) => Ok(instance),
         Err(error) => Err((error, Phase::Call)),
     }
+}
+
+/// Instantiates a component and runs it as a command; its exit code.
+async fn run(
+    pre: &component::InstancePre<State>,
+    store: &mut Store<State>,
+    index: &ComponentExportIndex,
+) -> Result<u32, (wasmtime::Error, Phase)> {
+    let at_instantiation = |error| (error, Phase::Instantiate);
+    let instance = pre.instantiate_async(&mut *store).await.map_err(at_instantiation)?;
+    let run = instance.get_typed_func::<(), (Result<(), ()>,)>(&mut *store, index).map_err(at_instantiation)?;
+    let (outcome,) = run.call_async(store, ()).await.map_err(|error| (error, Phase::Call))?;
+    Ok(u32::from(outcome.is_err()))
 }
 
 /// What a core module runs before any other method.
