@@ -5,6 +5,8 @@ mod console;
 mod embed;
 mod error;
 mod functions;
+#[cfg(test)]
+mod hot;
 mod machine;
 mod native;
 mod plan;

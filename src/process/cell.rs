@@ -320,20 +320,25 @@ impl ProcessCell {
             if outcome.exit.is_some() {
                 return;
             }
-            outcome.exit = Some(exit.clone());
+            outcome.exit = Some(exit);
             outcome.ended = Some(ended);
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();
+        // Copied for those only who are there.
+        let exit = || self.exit().expect("it has just been published");
         self.ground.realm.subscribers.tell(|| LifecycleEvent::Ended {
             pid: self.pid.clone(),
             entry: self.entry().clone(),
-            exit: Arc::new(exit.clone()),
+            exit: Arc::new(exit()),
         });
-        for watcher in watchers {
-            // One that panics must keep the exit from nobody else.
-            if catch_unwind(AssertUnwindSafe(|| watcher.exited(&self.pid, &exit))).is_err() {
-                tracing::error!(pid = %self.pid, entry = %self.entry(), "a watcher of this process panicked");
+        if !watchers.is_empty() {
+            let exit = exit();
+            for watcher in watchers {
+                // One that panics must keep the exit from nobody else.
+                if catch_unwind(AssertUnwindSafe(|| watcher.exited(&self.pid, &exit))).is_err() {
+                    tracing::error!(pid = %self.pid, entry = %self.entry(), "a watcher of this process panicked");
+                }
             }
         }
         for waker in wakers {

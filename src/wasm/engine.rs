@@ -296,6 +296,12 @@ impl Engines {
         Some(engine)
     }
 
+    /// How many engines one worker each has for itself.
+    #[cfg(test)]
+    pub(crate) fn own(&self) -> usize {
+        self.0.of_workers.read().engines.len()
+    }
+
     /// Why memories and stacks are allocated on demand although slabs were asked for.
     #[must_use]
     pub fn without_slabs(&self) -> Option<&str> {
@@ -403,6 +409,23 @@ mod tests {
             [0, 1, 256 << 10, (256 << 10) + 1, 1 << 20, 5 << 20, u64::MAX].map(|asked| stack_class(Some(asked)));
         assert_eq!(classes, [256 << 10, 256 << 10, 256 << 10, 1 << 20, 1 << 20, 16 << 20, 16 << 20]);
         assert_eq!(stack_class(None), 16 << 20);
+    }
+
+    #[test]
+    fn what_is_compiled_for_workers_is_bounded() {
+        let own = |allocator, binary, sizes: &[usize]| {
+            let options = EngineOptions { cache: false, allocator, ..EngineOptions::default() };
+            let (engines, _) = Engines::new(&options).expect("an engine");
+            let class = EngineClass::of(binary, &Limits::default(), Preempt::Epoch, allocator);
+            let worker = std::thread::current().id();
+            let given = |bytes: &usize| engines.of_worker(class, worker, *bytes).is_some();
+            (sizes.iter().map(given).collect::<Vec<_>>(), engines.own())
+        };
+        let sizes = [OWN_BYTES_MAX - 2, 1, 2, 1, 1];
+        let (given, engines) = own(Allocator::OnDemand, 100, &sizes);
+        assert_eq!((given, engines), (vec![true, true, false, true, false], 1), "a worker has one, up to the bound");
+        assert_eq!(own(Allocator::OnDemand, COPIED_BINARY_MAX + 1, &[1]).1, 0, "a mapped image");
+        assert_eq!(own(Allocator::Pool { slots: 4 }, 100, &[1]).1, 0, "a pool would be made twice");
     }
 
     #[test]
