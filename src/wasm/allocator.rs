@@ -75,8 +75,8 @@ impl Supply {
 pub enum Allocator {
     /// Memories and stacks from slabs: address space that is taken when it is first needed and cut into slots, which processes
     /// leave to those that come after them. Beginning and ending map nothing. A slot in use holds what its guest has touched;
-    /// a free one is kept with at most 256 KiB of a memory and 64 KiB of a stack, 1,024 of each size, and all other pages go
-    /// back to the system.
+    /// a free one is kept with at most 256 KiB of a memory and 64 KiB of a stack, all of a size with at most 128 MiB, and all
+    /// other pages go back to the system, those of many slots together.
     ///
     /// How memories lie is chosen for each entry and host. Usually each has all that 32 bits can reach, so that code needs no
     /// check: 16,384 of them at once. For a host whose `max_processes` is above 8,192 they lie side by side and code checks

@@ -1,5 +1,6 @@
 //! Sizes: of slots, of the guards between them, and how many there are.
 
+use super::raw::Guards;
 use crate::limits::Limits;
 
 /// The page of the system that slots are made for, in bytes.
@@ -107,6 +108,15 @@ impl Cut {
     pub(super) fn elided(bytes: usize, behind: usize) -> Self {
         let slots = (SHARES / ELIDED_SHARES) as u32;
         Self { kind: Kind::Closed, bytes, guard: 0, stride: bytes + behind, slots }
+    }
+
+    /// Whether a slot that is free and in memory has mappings that a new one has not.
+    pub(super) fn keeps_mappings(&self, guards: Guards) -> bool {
+        match self.kind {
+            Kind::Stack => guards == Guards::Mappings,
+            Kind::Open => false,
+            Kind::Closed => true,
+        }
     }
 
     /// The chunk of a slot, and its place in there.

@@ -8,8 +8,9 @@
 //! - `raw` is the one file with `unsafe`, and sound by itself: it asks for each slot whether somebody has it. The files beside
 //!   it decide which slot is taken and what is kept of it.
 //! - What a guest gets reads zero. Only stacks are handed on as they are: no guest sees those.
-//! - The number of slots of each size is bounded, and so is what is kept of free ones: [`arena::WARM_SLOTS`] slots of a size,
-//!   [`arena::KEEP_BYTES`] of a memory, one stack each. All other pages go back to the system.
+//! - The number of slots of each size is bounded, and so is what free ones keep in memory: [`arena::KEEP_BYTES`] of a memory,
+//!   [`arena::STACK_KEEP_BYTES`] of a stack, [`arena::WARM_BYTES`] of all of a size, beside [`arena::LEAVING_BYTES`] that are
+//!   about to go. All other pages go back to the system.
 
 mod arena;
 mod class;
@@ -22,18 +23,18 @@ mod tests;
 use std::io;
 use std::sync::Arc;
 
-use arena::{Arena, NoSlot, StackLease, WARM_SLOTS};
+use arena::{Arena, LEAVING_SLOTS, MAPPED_SLOTS, NoSlot, StackLease};
 use class::{Cut, DENSE};
 pub(crate) use class::{ELIDED_SHARES, SHARES, Tier};
 use memory::Linear;
 pub(crate) use raw::Guards;
-use raw::Pagemap;
+use raw::System;
 use wasmtime::Config;
 
 use super::engine::{HOST_STACK_BYTES, MEMORY_GUARD_BYTES, MEMORY_RESERVATION_BYTES, STACK_CLASSES};
 
 /// Mappings that free slots keep, at most: two for each memory of the elided tier.
-pub(crate) const KEPT_MAPPINGS: u64 = 2 * WARM_SLOTS as u64;
+pub(crate) const KEPT_MAPPINGS: u64 = 2 * (MAPPED_SLOTS + LEAVING_SLOTS) as u64;
 
 /// All slabs of a runtime.
 #[derive(Debug)]
@@ -71,16 +72,15 @@ impl Slabs {
         if std::fs::read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.trim() == NO_OVERCOMMIT) {
             return Err(Unsupported::NoOvercommit);
         }
-        Ok(Self::with(Guards::probe()?, Pagemap::open()))
+        Ok(Self::with(&System::probe()?))
     }
 
-    fn with(guards: Guards, pagemap: Option<Pagemap>) -> Arc<Self> {
-        let pagemap = pagemap.map(Arc::new);
+    fn with(system: &System) -> Arc<Self> {
         let [reservation, behind] = [MEMORY_RESERVATION_BYTES, MEMORY_GUARD_BYTES].map(|bytes| bytes as usize);
         Arc::new_cyclic(|slabs| {
-            let arena = |cut| Arena::new(cut, guards, pagemap.clone(), slabs);
+            let arena = |cut| Arena::new(cut, system, slabs);
             Self {
-                guards,
+                guards: system.guards,
                 stacks: STACK_CLASSES.map(|bytes| arena(Cut::stack(bytes + HOST_STACK_BYTES))),
                 elided: [arena(Cut::elided(reservation, behind))],
                 dense: DENSE.map(|class| arena(Cut::dense(class))),

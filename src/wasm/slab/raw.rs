@@ -32,6 +32,13 @@ use super::scan::{PAGEMAP_SCAN, PageRange, RANGES, Scan};
 /// a mapping of their own.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
 
+/// `PIDFD_SELF` of Linux 6.15: this very program.
+const PIDFD_SELF: libc::c_int = -10_000;
+
+/// What one call takes that gives back pages of several ranges: how many, and how many bytes they have together.
+const RANGES_TOGETHER: usize = 1024;
+const BYTES_TOGETHER: usize = 1 << 30;
+
 /// A mapping of our own, private and without a file. Its pages are taken when they are touched.
 #[derive(Debug)]
 pub(super) struct Region {
@@ -85,6 +92,9 @@ impl Region {
 
     fn protect(&self, range: Range<usize>, open: bool) -> io::Result<()> {
         self.check(&range);
+        if range.is_empty() {
+            return Ok(());
+        }
         let access = if open { MprotectFlags::READ | MprotectFlags::WRITE } else { MprotectFlags::empty() };
         // SAFETY: the range is ours, and whoever asks for it to be closed holds nothing in it.
         unsafe { mprotect(self.at(range.start).as_ptr().cast(), range.len(), access)? };
@@ -97,6 +107,61 @@ impl Drop for Region {
         // SAFETY: the mapping is ours, and who knows an address in it keeps this object.
         let unmapped = unsafe { munmap(self.base.as_ptr().cast(), self.bytes) };
         debug_assert!(unmapped.is_ok(), "{unmapped:?}");
+    }
+}
+
+/// Gives the pages of all these ranges back at once: the processors forget addresses once, not once for each. False when that
+/// was not done, or not to all of them.
+fn discard_together(ranges: &[(&Region, Range<usize>)]) -> bool {
+    let vector = |(region, range): &(&Region, Range<usize>)| {
+        region.check(range);
+        libc::iovec { iov_base: region.at(range.start).as_ptr().cast(), iov_len: range.len() }
+    };
+    let vectors: Vec<libc::iovec> = ranges.iter().map(vector).collect();
+    let largest = vectors.iter().map(|vector| vector.iov_len).max().unwrap_or(0);
+    vectors.chunks((BYTES_TOGETHER / largest.max(1)).clamp(1, RANGES_TOGETHER)).all(|vectors| {
+        let bytes: usize = vectors.iter().map(|vector| vector.iov_len).sum();
+        // SAFETY: the system reads the vectors, which live here; their ranges are ours, and nobody borrows anything in them, for
+        // which the callers answer as at `Region::advise`.
+        let done = unsafe {
+            let (first, count) = (vectors.as_ptr(), vectors.len());
+            libc::syscall(libc::SYS_process_madvise, PIDFD_SELF, first, count, libc::MADV_DONTNEED, 0)
+        };
+        usize::try_from(done) == Ok(bytes)
+    })
+}
+
+/// What slots are made with: what this system can do.
+#[derive(Clone, Debug)]
+pub(super) struct System {
+    pub(super) guards: Guards,
+    pub(super) pagemap: Option<Arc<Pagemap>>,
+    /// Whether pages of several ranges can be given back at once.
+    pub(super) together: bool,
+}
+
+impl System {
+    /// Tries what this system can do.
+    ///
+    /// # Errors
+    /// It lacks what slots can't be made without.
+    pub(super) fn probe() -> io::Result<Self> {
+        let guards = Guards::probe()?;
+        let region = Region::reserve(4 * PAGE, true)?;
+        // SAFETY: the bytes are open, and the region is ours alone.
+        let pages = unsafe { std::slice::from_raw_parts_mut(region.base.as_ptr(), 4 * PAGE) };
+        pages.fill(1);
+        let done = discard_together(&[(&region, 0..PAGE), (&region, 2 * PAGE..3 * PAGE)]);
+        // SAFETY: as above; what was borrowed before is not any more.
+        let pages = unsafe { std::slice::from_raw_parts(region.base.as_ptr(), 4 * PAGE) };
+        let together = done && pages.chunks(PAGE).map(is_zero).eq([true, false, true, false]);
+        Ok(Self { guards, pagemap: Pagemap::open().map(Arc::new), together })
+    }
+
+    /// As little as there can be.
+    #[cfg(test)]
+    pub(super) fn least() -> Self {
+        Self { guards: Guards::Mappings, pagemap: None, together: false }
     }
 }
 
@@ -173,14 +238,17 @@ struct State {
     guarded: AtomicBool,
     /// Pages that can be read and written, in a slot that is opened piece by piece.
     opened: AtomicU32,
+    /// Pages from the start of a memory that may be in memory: what somebody had since they were last given back.
+    reach: AtomicU32,
+    /// Which of these are: as long as there are few, one bit for each.
+    touched: AtomicU32,
 }
 
 /// Address space that is cut into slots, all the same: more of it is taken when it is needed, twice as much each time.
 #[derive(Debug)]
 pub(super) struct Cuts {
     cut: Cut,
-    guards: Guards,
-    pagemap: Option<Arc<Pagemap>>,
+    system: System,
     chunks: [OnceLock<Chunk>; CUTS],
 }
 
@@ -191,8 +259,8 @@ struct Chunk {
 }
 
 impl Cuts {
-    pub(super) fn new(cut: Cut, guards: Guards, pagemap: Option<Arc<Pagemap>>) -> Self {
-        Self { cut, guards, pagemap, chunks: [const { OnceLock::new() }; CUTS] }
+    pub(super) fn new(cut: Cut, system: System) -> Self {
+        Self { cut, system, chunks: [const { OnceLock::new() }; CUTS] }
     }
 
     pub(super) fn cut(&self) -> &Cut {
@@ -320,7 +388,7 @@ impl<T> Slot<T> {
         let (chunk, state) = self.chunk();
         if !state.guarded.load(Ordering::Relaxed) {
             let range = self.start - self.cut().guard..self.start;
-            match self.home.cuts.guards {
+            match self.home.cuts.system.guards {
                 Guards::Marks => chunk.region.advise(range, MADV_GUARD_INSTALL)?,
                 Guards::Mappings => chunk.region.protect(range, false)?,
             }
@@ -349,69 +417,155 @@ impl<T> Slot<T> {
         self.chunk().0.region.advise(self.start + range.start..self.start + range.end, libc::MADV_DONTNEED)
     }
 
-    /// Makes all that may have been written read zero, and keeps at most `keep` bytes of it in memory.
-    pub(super) fn wipe(&mut self, keep: usize) -> io::Result<()> {
+    /// Makes all that may have been written read zero, and keeps at most `keep` bytes of it in memory; says how many those are,
+    /// with what earlier guests have left.
+    pub(super) fn wipe(&mut self, keep: usize) -> io::Result<usize> {
         let dirty = pages(self.dirty) * PAGE;
-        if dirty <= LOOKED_THROUGH {
+        let state = self.chunk().1;
+        let before = state.reach.load(Ordering::Relaxed) as usize * PAGE;
+        let (reach, touched) = (dirty.max(before), state.touched.load(Ordering::Relaxed));
+        state.reach.store(u32::try_from(reach / PAGE).expect("a slot has few pages"), Ordering::Relaxed);
+        let kept = if reach <= LOOKED_THROUGH {
             // Without a call of the system: reading what was never written costs little, it is one page of zeroes.
-            zero(self.bytes());
-        } else if self.home.cuts.pagemap.is_some() {
-            self.wipe_written(keep)?;
+            let touched = touched | zero(self.bytes());
+            self.chunk().1.touched.store(touched, Ordering::Relaxed);
+            touched.count_ones() as usize * PAGE
+        } else if self.home.cuts.system.pagemap.is_some() {
+            self.wipe_written(reach, keep)?
         } else {
             let kept = keep.min(LOOKED_THROUGH);
-            zero(&mut self.bytes()[..kept]);
-            self.discard(kept..dirty)?;
-        }
+            let filled = kept.min(self.bytes().len());
+            zero(&mut self.bytes()[..filled]);
+            self.discard(kept..reach)?;
+            kept
+        };
         self.dirty = 0;
-        Ok(())
+        Ok(kept)
     }
 
-    /// Looks for pages that were written, fills so many with zeroes, and gives the rest back.
-    fn wipe_written(&mut self, keep: usize) -> io::Result<()> {
-        let (base, end) = (self.base.as_ptr().addr(), pages(self.dirty) * PAGE);
+    /// Looks for pages in memory up to `reach`, fills so many with zeroes, gives the rest back, and says how many are kept.
+    fn wipe_written(&mut self, end: usize, keep: usize) -> io::Result<usize> {
+        let base = self.base.as_ptr().addr();
         let (mut at, mut kept) = (0, 0);
         while at < end {
             let mut found = [PageRange::default(); RANGES];
-            let pagemap = self.home.cuts.pagemap.as_deref();
+            let pagemap = self.home.cuts.system.pagemap.as_deref();
             let Some((count, walked)) = pagemap.and_then(|map| map.scan(base + at..base + end, &mut found)) else {
-                return self.discard(at..end);
+                self.discard(at..end)?;
+                break;
             };
             for range in &found[..count] {
                 let range = (range.start as usize).max(base) - base..(range.end as usize).min(base + end) - base;
-                kept += range.len();
-                if kept > keep {
-                    return self.discard(range.start..end);
-                }
-                // The last page may be open beyond what the guest has.
+                let kept_here = range.len().min(keep - kept);
+                kept += kept_here;
+                // What is beyond the guest's is zero already.
                 let written = self.bytes().len();
-                self.bytes()[range.start..range.end.min(written)].fill(0);
+                self.bytes()[range.start.min(written)..(range.start + kept_here).min(written)].fill(0);
+                if kept_here < range.len() {
+                    self.discard(range.start + kept_here..end)?;
+                    return Ok(kept);
+                }
             }
             if count < RANGES {
                 break;
             }
             if walked <= base + at {
-                return self.discard(at..end);
+                self.discard(at..end)?;
+                break;
             }
             at = walked - base;
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Lets go of all pages, and of mappings that only this slot needs.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
-        // All of it: what an earlier guest has left is zero, and still in memory.
-        self.discard(0..self.cut().bytes)?;
-        self.dirty = 0;
-        if self.cut().kind == Kind::Closed {
-            self.open(0, true)?;
-        }
-        let (chunk, state) = self.chunk();
-        if self.home.cuts.guards == Guards::Mappings && state.guarded.load(Ordering::Relaxed) {
-            chunk.region.protect(self.start - self.cut().guard..self.start, true)?;
-            state.guarded.store(false, Ordering::Relaxed);
-        }
+    fn clear(&mut self) -> io::Result<()> {
+        let (chunk, _) = self.chunk();
+        chunk.region.advise(self.start..self.end(), libc::MADV_DONTNEED)?;
+        chunk.close(&self.home.cuts, self.start..self.end(), self.opened())?;
+        self.cleared();
         Ok(())
     }
+
+    /// All has been let go of.
+    fn cleared(&mut self) {
+        self.dirty = 0;
+        let (_, state) = self.chunk();
+        for pages in [&state.opened, &state.reach, &state.touched] {
+            pages.store(0, Ordering::Relaxed);
+        }
+        if self.home.cuts.system.guards == Guards::Mappings {
+            state.guarded.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Where it ends in the region of its chunk.
+    fn end(&self) -> usize {
+        self.start + self.cut().bytes
+    }
+
+    /// Where that ends which may be in memory: what an earlier guest has left is zero, and still there.
+    fn reach(&self) -> usize {
+        match self.cut().kind {
+            Kind::Stack => self.end(),
+            Kind::Open | Kind::Closed => {
+                let before = self.chunk().1.reach.load(Ordering::Relaxed) as usize;
+                self.start + pages(self.dirty).max(before) * PAGE
+            }
+        }
+    }
+
+    /// Whether it is the one that follows the other in the same chunk.
+    fn follows(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.home.cuts, &other.home.cuts)
+            && std::ptr::eq(self.chunk().0, other.chunk().0)
+            && self.start == other.start + self.cut().stride
+    }
+}
+
+impl Chunk {
+    /// Makes a range one mapping as it was: of a slot, or of several that lie one behind the other with all that is between
+    /// them. Whoever asks for it has them all, and they have no pages. `opened` is how far the last one is open.
+    fn close(&self, cuts: &Cuts, range: Range<usize>, opened: usize) -> io::Result<()> {
+        match cuts.cut.kind {
+            Kind::Closed => self.region.protect(range.start..range.end - cuts.cut.bytes + opened, false),
+            Kind::Stack if cuts.system.guards == Guards::Mappings => {
+                self.region.protect(range.start - cuts.cut.guard..range.end, true)
+            }
+            Kind::Stack | Kind::Open => Ok(()),
+        }
+    }
+}
+
+/// Lets go of all pages of slots and of mappings that only they need, with as few calls as that can be done with. Says of each,
+/// in their new order, whether it has.
+pub(super) fn clear_all<T>(slots: &mut [Slot<T>]) -> Vec<io::Result<()>> {
+    slots.sort_unstable_by_key(|slot| slot.index);
+    let discarded = slots.first().is_some_and(|slot| slot.home.cuts.system.together) && {
+        let ranges: Vec<_> = slots.iter().map(|slot| (&slot.chunk().0.region, slot.start..slot.reach())).collect();
+        discard_together(&ranges)
+    };
+    let mut cleared = Vec::with_capacity(slots.len());
+    for run in slots.chunk_by_mut(|one, next| next.follows(one)) {
+        let (first, last) = (&run[0], &run[run.len() - 1]);
+        let (range, opened, chunk) = (first.start..last.end(), last.opened(), first.chunk().0);
+        let mut together = Ok(());
+        if !discarded {
+            together = chunk.region.advise(range.clone(), libc::MADV_DONTNEED);
+        }
+        together = together.and_then(|()| chunk.close(&first.home.cuts, range, opened));
+        for slot in run {
+            cleared.push(match together {
+                Ok(()) => {
+                    slot.cleared();
+                    Ok(())
+                }
+                // Nobody knows how far that went; by itself each does.
+                Err(_) => slot.clear(),
+            });
+        }
+    }
+    cleared
 }
 
 impl<T> Drop for Slot<T> {
@@ -430,13 +584,17 @@ impl<T> Drop for Slot<T> {
 /// From the second page on asking is the quicker one.
 pub(super) const LOOKED_THROUGH: usize = 64 << 10;
 
-/// Fills with zeroes what is not zero, page by page: what was only read stays the system's page of zeroes.
-pub(super) fn zero(bytes: &mut [u8]) {
-    for page in bytes.chunks_mut(PAGE) {
+/// Fills with zeroes what is not zero, page by page: what was only read stays the system's page of zeroes. Says which of the
+/// first 32 pages that were.
+pub(super) fn zero(bytes: &mut [u8]) -> u32 {
+    let mut filled = 0;
+    for (at, page) in bytes.chunks_mut(PAGE).enumerate() {
         if !is_zero(page) {
             page.fill(0);
+            filled |= 1_u32.checked_shl(at as u32).unwrap_or(0);
         }
     }
+    filled
 }
 
 /// Whether all of it is zero.

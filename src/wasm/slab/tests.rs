@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use wasmtime::{LinearMemory as _, StackMemory as _};
 
-use super::arena::{Arena, KEEP_BYTES, STACK_KEEP_BYTES, WARM_SLOTS};
+use super::arena::{Arena, KEEP_BYTES, LEAVING_BYTES, LEAVING_SLOTS, MAPPED_SLOTS, STACK_KEEP_BYTES, WARM_BYTES};
 use super::class::{Cut, DENSE, Kind, PAGE, Tier};
 use super::memory::Linear;
-use super::raw::{Guards, LOOKED_THROUGH, Pagemap, is_zero, resident, zero};
+use super::raw::{Guards, LOOKED_THROUGH, System, is_zero, resident, zero};
 use super::{Slabs, Stacks};
 
 const KIB: usize = 1 << 10;
@@ -18,11 +18,15 @@ const MIB: usize = 1 << 20;
 
 /// Slabs of every sort: with and without what newer systems have.
 fn every_sort() -> Vec<Arc<Slabs>> {
-    let mut sorts = vec![Slabs::with(Guards::Mappings, None)];
-    if let (Ok(Guards::Marks), Some(pagemap)) = (Guards::probe(), Pagemap::open()) {
-        sorts.push(Slabs::with(Guards::Marks, Some(pagemap)));
+    let here = System::probe().expect("slabs can be had here");
+    let mut sorts = vec![System::least()];
+    if here.guards == Guards::Marks && here.pagemap.is_some() {
+        if here.together {
+            sorts.push(System { together: false, ..here.clone() });
+        }
+        sorts.push(here);
     }
-    sorts
+    sorts.iter().map(Slabs::with).collect()
 }
 
 fn linear(slabs: &Arc<Slabs>, tier: Tier, size: usize) -> Linear {
@@ -136,7 +140,7 @@ fn a_slot_is_one_owners_at_a_time() {
 fn slots_are_bounded_and_come_back() {
     let cut = Cut { slots: 3, ..Cut::dense(DENSE[0]) };
     let slabs = every_sort().remove(0);
-    let arena = Arena::new(cut, Guards::Mappings, None, &Arc::downgrade(&slabs));
+    let arena = Arena::new(cut, &System::least(), &Arc::downgrade(&slabs));
     let held: Vec<_> = (0..3).map(|_| arena.memory(PAGE).expect("a slot")).collect();
     let error = arena.memory(PAGE).map(drop).expect_err("three slots").to_string();
     assert_eq!(error, "all 3 slots of 65536 bytes are in use");
@@ -156,14 +160,80 @@ fn pages_beyond_what_is_kept_go_back() {
         drop(memory);
         let kept = resident(place..place + 100 * MIB);
         assert!(kept <= KEEP_BYTES.max(LOOKED_THROUGH), "{kept}");
-        // More at once than shelves have places for.
-        let count = 2 * WARM_SLOTS;
+        // More at once than is kept.
+        let count = WARM_BYTES / (64 * KIB) + 2 * LEAVING_SLOTS;
         let mut held: Vec<_> = (0..count).map(|_| linear(&slabs, Tier::Dense, 64 * KIB)).collect();
         held.iter_mut().for_each(|memory| memory.written().fill(1));
         let places: Vec<_> = held.iter().map(|memory| memory.base().as_ptr().addr()).collect();
         drop(held);
         let kept: usize = places.iter().map(|place| resident(*place..place + 64 * KIB)).sum();
-        assert!(kept <= WARM_SLOTS * 64 * KIB, "{kept}");
+        assert!((1..=WARM_BYTES + LEAVING_BYTES).contains(&kept), "{kept}");
+        assert!(kept < count * 64 * KIB, "{kept}");
+    }
+}
+
+#[test]
+fn a_slot_counts_for_the_pages_that_it_has_whoever_touched_them() {
+    for slabs in every_sort() {
+        let mut memory = slabs.dense[0].memory(64 * KIB).expect("a slot");
+        for (page, touched) in [(0, 1), (7, 2), (7, 2), (15, 3)] {
+            memory.slot_mut().open(64 * KIB, false).expect("room");
+            memory.slot_mut().bytes()[page * PAGE + 5] = 1;
+            assert_eq!(memory.slot_mut().wipe(KEEP_BYTES).expect("it can be wiped"), touched * PAGE);
+        }
+        // Small guests after a large one.
+        if slabs.guards() != Guards::Marks {
+            continue;
+        }
+        let mut memory = slabs.dense[1].memory(2 * MIB).expect("a slot");
+        for (page, touched) in [(40, 1), (3, 2), (17, 3)] {
+            memory.slot_mut().open((page + 1) * PAGE, false).expect("room");
+            memory.slot_mut().bytes()[page * PAGE] = 1;
+            assert_eq!(memory.slot_mut().wipe(KEEP_BYTES).expect("it can be wiped"), touched * PAGE);
+        }
+        memory.slot_mut().open(2 * MIB, false).expect("room");
+        memory.slot_mut().bytes().fill(1);
+        assert_eq!(memory.slot_mut().wipe(KEEP_BYTES).expect("it can be wiped"), KEEP_BYTES);
+        memory.slot_mut().open(2 * MIB, false).expect("room");
+        assert!(is_zero(memory.slot_mut().bytes()));
+    }
+}
+
+#[test]
+fn what_a_crowd_leaves_goes_back_and_is_as_good_for_the_next() {
+    for slabs in every_sort() {
+        let stacks = Stacks(Arc::clone(&slabs));
+        // More than anybody keeps; they end in no order.
+        let crowd = |random: &mut fastrand::Rng| {
+            let mut held: Vec<_> = (0..MAPPED_SLOTS + 4 * LEAVING_SLOTS)
+                .map(|_| {
+                    let mut memory = linear(&slabs, Tier::Elided, 128 * KIB);
+                    let touched = random.usize(..32);
+                    // All of them would take long.
+                    for page in [touched, random.usize(..32)] {
+                        assert!(is_zero(&memory.written()[page * PAGE..(page + 1) * PAGE]));
+                    }
+                    memory.written()[touched * PAGE..][..PAGE].fill(1);
+                    let mut stack = stacks.create(512 * KIB).expect("a stack");
+                    let top = stack.bytes().len();
+                    stack.bytes()[top - 6 * PAGE..].fill(1);
+                    (memory, stack)
+                })
+                .collect();
+            random.shuffle(&mut held);
+            let places: Vec<_> =
+                held.iter().map(|(memory, stack)| (memory.base().as_ptr().addr(), stack.range())).collect();
+            drop(held);
+            places
+        };
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..2 {
+            let places = crowd(&mut random);
+            let kept = places.iter().filter(|(place, _)| resident(*place..place + 128 * KIB) > 0).count();
+            assert!((1..=MAPPED_SLOTS + LEAVING_SLOTS).contains(&kept), "{kept}");
+            let stacks: HashSet<_> = places.iter().map(|(_, stack)| stack.start).collect();
+            assert_eq!(stacks.len(), places.len());
+        }
     }
 }
 
@@ -236,18 +306,35 @@ fn touch(place: &str) {
     let (sort, place) = place.split_once(' ').expect("two words");
     let slabs = every_sort().swap_remove(sort.parse().expect("a number"));
     let stacks = Stacks(Arc::clone(&slabs));
-    // The neighbours are in use, too, and so is everything that may have been there before.
-    let held: Vec<_> =
-        (0..3).map(|_| (stacks.create(MIB).expect("a stack"), linear(&slabs, Tier::Elided, 128 * KIB))).collect();
-    let (stack, memory) = &held[1];
-    match place {
-        "stack" => super::raw::touch(stack.range().start),
-        "below" => super::raw::touch(stack.range().start - 1),
-        "memory" => super::raw::touch(memory.base().as_ptr().addr() + 128 * KIB - 1),
-        "behind" => super::raw::touch(memory.base().as_ptr().addr() + 128 * KIB),
-        "far" => super::raw::touch(memory.base().as_ptr().addr() + (4 << 30) + 100),
-        _ => panic!("{place}"),
+    // The neighbours are in use, too, and so is everything that may have been there before. What is taken last in the second
+    // round was given back among others.
+    if let "stack" | "below" = place {
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            held.clear();
+            for _ in 0..WARM_BYTES / STACK_KEEP_BYTES + 2 * LEAVING_SLOTS {
+                let mut stack = stacks.create(MIB).expect("a stack");
+                let is_cold = resident(stack.range().end - STACK_KEEP_BYTES..stack.range().end) == 0;
+                let deep = stack.range().len() - STACK_KEEP_BYTES - 1;
+                stack.bytes()[deep] = 1;
+                held.push((stack, is_cold));
+            }
+        }
+        let (stack, _) = held.iter().rfind(|(_, is_cold)| *is_cold).expect("more than are kept");
+        return super::raw::touch(if place == "stack" { stack.range().start } else { stack.range().start - 1 });
     }
+    let mut held = Vec::new();
+    for pages in [3, 2] {
+        held.clear();
+        held.extend((0..MAPPED_SLOTS + 2 * LEAVING_SLOTS).map(|_| linear(&slabs, Tier::Elided, pages * 64 * KIB)));
+    }
+    let start = held[held.len() - 2].base().as_ptr().addr();
+    super::raw::touch(match place {
+        "memory" => start + 128 * KIB - 1,
+        "behind" => start + 128 * KIB,
+        "far" => start + (4 << 30) + 100,
+        _ => panic!("{place}"),
+    });
 }
 
 #[test]
