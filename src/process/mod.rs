@@ -13,6 +13,8 @@
 //!   before arrives before.
 //! - A message is refused, read, or counted as dropped, discarded or unread; a mailbox has bounds.
 //! - What a process may take of the machine is set aside before it is made and given back after it is gone.
+//! - A process is made by the worker of its first step, from what that worker has for itself (`ground`): two workers that each run
+//!   what they started write to nothing that the other one reads.
 //! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
 mod bell;
