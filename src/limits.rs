@@ -266,14 +266,18 @@ impl Usage {
 
     /// The step is over.
     pub(crate) fn end_step(&self, now_ns: u64) {
-        let began = self.step_began_ns.swap(NOT_STEPPING, Ordering::Relaxed);
+        // Steps of one process never overlap, so nobody else writes these: a load and a store do.
+        let began = self.step_began_ns.load(Ordering::Relaxed);
         debug_assert_ne!(began, NOT_STEPPING, "a step that ends has begun");
-        self.cpu_ns.fetch_add(now_ns.saturating_sub(began), Ordering::Relaxed);
+        self.step_began_ns.store(NOT_STEPPING, Ordering::Relaxed);
+        let before = self.cpu_ns.load(Ordering::Relaxed);
+        self.cpu_ns.store(before + now_ns.saturating_sub(began), Ordering::Relaxed);
         self.waits.store(wait::take().to_bits(), Ordering::Relaxed);
     }
 
     pub(crate) fn add_preemption(&self) {
-        self.preemptions.fetch_add(1, Ordering::Relaxed);
+        // As in `end_step`.
+        self.preemptions.store(self.preemptions.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// How long the present step has been going on; nothing between steps.

@@ -12,7 +12,7 @@ use super::table::Place;
 use super::{
     Birth, ContextValues, Exit, Failure, FailureKind, Inbox, Instance, Payload, Peers, Process, Progress, Stdio,
 };
-use crate::reactor::{Instant, Sleep};
+use crate::reactor::{Clock, Instant, Sleep};
 use crate::scheduler::{Step, Task, current};
 use crate::security::SecurityContext;
 
@@ -159,11 +159,12 @@ impl Task for ProcessTask {
         if let Some(place) = &mut self.place {
             self.cell.ground.host().table.leave_line(place);
         }
-        if current::cancelled() || self.cell.requested() == EndRequest::Terminate {
+        if current::was_cancelled() || self.cell.requested() == EndRequest::Terminate {
             return self.finish(Exit::Terminated);
         }
-        // Read as rarely as it goes: a step of a guest that waits again soon is not much longer than some looks at the clock.
-        let begin = self.cell.now();
+        // Read as rarely as it goes: a step of a guest that waits again soon is not much longer than some looks at the clock. Where
+        // a step follows another one at once, what the worker does in between counts as its own.
+        let begin = current::noted_time().map_or_else(|| self.cell.now(), Instant::from_nanos);
         if !self.leaving
             && let Some(exit) = self.past_its_time(begin, context)
         {
@@ -179,6 +180,7 @@ impl Task for ProcessTask {
             Progress::Exit(exit) => return self.finish_at(exit, end),
             Progress::Preempted => {
                 usage.add_preemption();
+                note_time(&self.cell.ground.clock, end);
                 return Step::Preempted;
             }
             Progress::Blocked => Step::Blocked,
@@ -198,6 +200,7 @@ impl Task for ProcessTask {
         if let Err(limit) = usage.check_time(end.as_nanos()) {
             return self.finish(Exit::LimitExceeded(limit));
         }
+        note_time(&self.cell.ground.clock, end);
         waits
     }
 
@@ -206,6 +209,13 @@ impl Task for ProcessTask {
         let entry = self.cell.entry();
         let message = format!("`{entry}`: the host panicked while it ran this process: {message}");
         let _ = self.finish(Exit::Failed(Failure::new(FailureKind::Panic, message)));
+    }
+}
+
+/// Notes when a step ended, for the next one of this worker: the tasks of a host have one clock. A manual one may be moved in between.
+fn note_time(clock: &Clock, end: Instant) {
+    if !clock.is_manual() {
+        current::note_time(end.as_nanos());
     }
 }
 

@@ -14,6 +14,10 @@ use super::worker::Core;
 thread_local! {
     static CORE: RefCell<Option<Rc<Core>>> = const { RefCell::new(None) };
     static PREEMPTED: Cell<bool> = const { Cell::new(false) };
+    static WAS_CANCELLED: Cell<bool> = const { Cell::new(false) };
+    /// What the step that is over noted, and what the one before the running step did; zero for nothing.
+    static NOTED_NS: Cell<u64> = const { Cell::new(0) };
+    static BEGAN_NS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// True on a thread of a scheduler, whichever.
@@ -29,6 +33,38 @@ pub fn scheduler_name() -> Option<Box<str>> {
 /// True when somebody asked for the end of the running task: its step must return [`super::Step::Done`].
 pub fn cancelled() -> bool {
     with_core(Core::is_cancelled).unwrap_or(false)
+}
+
+/// True when somebody had asked for the end of the running task before its step began; cheaper than [`cancelled`].
+pub(crate) fn was_cancelled() -> bool {
+    WAS_CANCELLED.get()
+}
+
+/// Says whether the task is cancelled whose step begins now.
+pub(super) fn set_was_cancelled(is_cancelled: bool) {
+    WAS_CANCELLED.set(is_cancelled);
+}
+
+/// Notes the time, of whatever clock the tasks of a scheduler read, at the end of a step: if the next step follows at once, it
+/// need not read the clock to know when it began.
+pub(crate) fn note_time(ns: u64) {
+    NOTED_NS.set(ns);
+}
+
+/// The time that the step before noted, if the running one followed at once.
+pub(crate) fn noted_time() -> Option<u64> {
+    Some(BEGAN_NS.get()).filter(|ns| *ns != 0)
+}
+
+/// The worker does something that takes time between two steps.
+pub(super) fn forget_time() {
+    NOTED_NS.set(0);
+}
+
+/// A step begins.
+pub(super) fn begin_step() {
+    PREEMPTED.set(false);
+    BEGAN_NS.set(NOTED_NS.take());
 }
 
 /// True when the running task should let others run: it was cancelled, the scheduler stops, or other work is runnable
@@ -118,5 +154,11 @@ pub(super) fn is_slice_over() -> bool {
 /// thread-local that it computed before.
 #[inline(never)]
 pub(super) fn with_core<R>(ask: impl FnOnce(&Core) -> R) -> Option<R> {
+    with_core_here(ask)
+}
+
+/// The same within the caller, for one that is itself never inlined.
+#[inline(always)]
+pub(super) fn with_core_here<R>(ask: impl FnOnce(&Core) -> R) -> Option<R> {
     CORE.try_with(|core| core.borrow().as_deref().map(ask)).ok().flatten()
 }

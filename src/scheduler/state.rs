@@ -1,34 +1,41 @@
 //! One atomic word says everything about where a task is.
 //!
 //! ```text
-//!               ready_to_running            running_to_complete
-//!   spawn ──▶ READY ───────────▶ RUNNING ────────────────────▶ COMPLETE
-//!               ▲  ▲               │  │                            ▲
-//!               │  └───────────────┘  │ running_to_suspended       │ ready_to_complete
-//!               │   running_to_ready  ▼                            │ (shutdown)
-//!               └─── wake, cancel ─ BLOCKED, IDLE        READY ────┘
+//!                            running_to_suspended
+//!   spawn ──▶ ACTIVE ──────────────────────────────▶ BLOCKED, IDLE
+//!              │   ▲                                       │
+//!              │   └────────────── wake, cancel ───────────┘
+//!              │ running_to_complete, ready_to_complete (shutdown)
+//!              ▼
+//!           COMPLETE
 //! ```
 //!
-//! Two bits ride along. `WAKE` is set only beside `RUNNING`: somebody called the waker during the step, so the task must
-//! not be suspended. `CANCEL` stays once it is set.
+//! A task that is active lies in a queue (*ready*) or is inside its step (*running*). The two are one state, since a waker does
+//! the same in both; which of them it is only its worker knows, and notes it for those who look. So a step begins with a
+//! load, and one after which the task is ready again ends without any access to the word.
+//!
+//! Two bits ride along. `WAKE` is set only beside `ACTIVE`: somebody called the waker, and a step that begins afterwards is
+//! owed. `CANCEL` stays once it is set.
 //!
 //! Rules, each kept by the one method that could break it:
-//! 1. Whoever moves the word to `READY` owns the one reference that goes into a queue. Hence a task is queued once.
-//! 2. Only the worker that took that reference out moves `READY` to `RUNNING`. Hence steps never overlap.
-//! 3. Every call of `wake` and `cancel` writes the word (unless it is complete), even when no bit changes: the next step
-//!    acquires that write, so it sees what the caller did before. Hence no wake-up is lost.
+//! 1. Whoever moves the word to `ACTIVE` owns the one reference that goes into a queue. Hence a task is queued once.
+//! 2. Only the worker that took that reference out runs the task, and only it moves the word away from `ACTIVE`. Hence
+//!    steps never overlap.
+//! 3. Every call of `wake` and `cancel` writes the word (unless it is complete), even when no bit changes. Whoever takes
+//!    `WAKE` away acquires that write, and a step follows, so it sees what the caller did before. Hence no wake-up is lost.
 //! 4. `COMPLETE` is final.
+
+use std::sync::atomic::AtomicU64;
 
 use crate::sync::{AtomicUsize, Ordering};
 
 const IDLE: usize = 0;
-const READY: usize = 1;
-const RUNNING: usize = 2;
-const BLOCKED: usize = 3;
-const COMPLETE: usize = 4;
-const LIFECYCLE: usize = 0b111;
-const WAKE: usize = 0b1000;
-const CANCEL: usize = 0b1_0000;
+const BLOCKED: usize = 1;
+const ACTIVE: usize = 2;
+const COMPLETE: usize = 3;
+const LIFECYCLE: usize = 0b11;
+const WAKE: usize = 0b100;
+const CANCEL: usize = 0b1000;
 
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +58,7 @@ pub enum TaskState {
 pub(super) enum Wake {
     /// The task was suspended and is ready now: the caller puts it into a queue.
     Enqueue,
-    /// The task is ready already, or the worker inside its step makes it ready again: nothing to do.
+    /// The task is active, and a step that begins after this call is certain: nothing to do.
     Pending,
     /// The task has ended: nothing to do.
     Complete,
@@ -74,61 +81,90 @@ pub(super) enum Wait {
     Message,
 }
 
-/// The state word.
+/// The state word, and the steps of the task.
 #[derive(Debug)]
-pub(super) struct State(AtomicUsize);
+pub(super) struct State {
+    word: AtomicUsize,
+    /// How many steps have begun and ended: odd during a step. Written by the worker of the step only, for those who look.
+    turns: AtomicU64,
+}
 
 impl State {
     /// A task that is about to be put into its first queue.
     pub(super) fn ready() -> Self {
-        Self(AtomicUsize::new(READY))
+        Self { word: AtomicUsize::new(ACTIVE), turns: AtomicU64::new(0) }
     }
 
     /// The worker that took the task out of a queue begins a step. True when somebody asked for the end of the task.
     pub(super) fn ready_to_running(&self) -> bool {
-        // Acquire pairs with the release of `wake`, `cancel`, `running_to_suspended` and `running_to_ready`: the step
-        // sees what the waker and the step before it wrote. One addition instead of a loop: beside READY only CANCEL
-        // can change.
-        let before = self.0.fetch_add(RUNNING - READY, Ordering::AcqRel);
-        debug_assert_eq!(before & LIFECYCLE, READY, "only a queued task is run");
-        debug_assert_eq!(before & WAKE, 0, "the wake bit exists only during a step");
-        before & CANCEL != 0
+        self.turn();
+        // What the step before and the waker that queued the task have written came with it through the queue. Acquire:
+        // who reads CANCEL sees the reason stored before it. A wake or a cancel that this load does not see is found when the
+        // step ends, as if it had come during the step.
+        let word = self.word.load(Ordering::Acquire);
+        debug_assert_eq!(word & LIFECYCLE, ACTIVE, "only a queued task is run");
+        if word & WAKE == 0 {
+            return word & CANCEL != 0;
+        }
+        // This is the step that is owed. Acquire pairs with the release of all those wakers.
+        self.word.fetch_and(!WAKE, Ordering::AcqRel) & CANCEL != 0
     }
 
-    /// The slice is over: the worker puts the task into a queue again.
+    /// The step is over and the task is ready again: because its slice is over or it has woken itself. The worker puts it into
+    /// a queue again. Who else woke it left a bit, which the next step takes.
     pub(super) fn running_to_ready(&self) {
-        // Release pairs with the acquire of `ready_to_running` on the next worker; acquire takes over from wakers whose
-        // bit is cleared here, their queueing is the worker's now.
-        let before = self.update(|word| (word & CANCEL) | READY);
-        debug_assert_eq!(before & LIFECYCLE, RUNNING, "only a running task is preempted");
+        self.turn();
     }
 
     /// The step left the task waiting, unless somebody woke it meanwhile.
     pub(super) fn running_to_suspended(&self, wait: Wait) -> Suspend {
+        // Before the word: then another worker may be in the next step.
+        self.turn();
         let suspended = match wait {
             Wait::Completion => BLOCKED,
             Wait::Message => IDLE,
         };
-        // Release pairs with the acquire of `wake` and `ready_to_running`; acquire pairs with the release of a `wake`
-        // during the step, whose writes the next step must see.
-        let before = self.update(|word| (word & CANCEL) | if word & WAKE == 0 { suspended } else { READY });
-        debug_assert_eq!(before & LIFECYCLE, RUNNING, "only a running task is suspended");
+        // Release pairs with the acquire of `wake`: the queue gets the task with everything this step wrote. Acquire pairs with
+        // the release of a `wake` since the step began, whose writes the next step must see.
+        let before = self.update(|word| (word & CANCEL) | if word & WAKE == 0 { suspended } else { ACTIVE });
+        debug_assert_eq!(before & LIFECYCLE, ACTIVE, "only a running task is suspended");
         if before & WAKE == 0 { Suspend::Suspended } else { Suspend::Ready }
     }
 
     /// The task has ended and its value is dropped.
     pub(super) fn running_to_complete(&self) {
-        // Release pairs with the acquire of `load`: who sees the end sees what the task did.
-        // One addition instead of a loop: the bits beside it don't matter any more, and no lifecycle but this one changes.
-        let before = self.0.fetch_add(COMPLETE - RUNNING, Ordering::AcqRel);
-        debug_assert_eq!(before & LIFECYCLE, RUNNING, "only a running task completes");
+        self.complete();
     }
 
     /// The task was taken out of a queue to be dropped, because the scheduler shuts down.
     pub(super) fn ready_to_complete(&self) {
-        // As in `running_to_complete`.
-        let before = self.update(|word| (word & CANCEL) | COMPLETE);
-        debug_assert_eq!(before & LIFECYCLE, READY, "only a queued task is retired");
+        self.complete();
+    }
+
+    fn complete(&self) {
+        // Release pairs with the acquire of `load`: who sees the end sees what the task did.
+        // One addition instead of a loop: the bits beside it don't matter any more, and no lifecycle but this one changes.
+        let before = self.word.fetch_add(COMPLETE - ACTIVE, Ordering::AcqRel);
+        debug_assert_eq!(before & LIFECYCLE, ACTIVE, "only an active task completes");
+    }
+
+    /// As [`running_to_complete`](Self::running_to_complete), where nobody else can reach the word any more, nor do anything
+    /// with it at this moment.
+    pub(super) fn alone_to_complete(&self) {
+        let word = self.word.load(Ordering::Relaxed);
+        debug_assert_eq!(word & LIFECYCLE, ACTIVE, "only an active task completes");
+        self.word.store(word + (COMPLETE - ACTIVE), Ordering::Relaxed);
+    }
+
+    /// A step begins or ends.
+    fn turn(&self) {
+        // Steps never overlap, so nobody writes it at the same time.
+        self.turns.store(self.turns.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// Steps begun so far.
+    pub(super) fn steps(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed).div_ceil(2)
     }
 
     /// Somebody calls the waker.
@@ -144,15 +180,15 @@ impl State {
     /// True when somebody asked for the end of the task.
     pub(super) fn is_cancelled(&self) -> bool {
         // Acquire pairs with the release of `cancel`: who sees the bit sees the reason stored before it.
-        self.0.load(Ordering::Acquire) & CANCEL != 0
+        self.word.load(Ordering::Acquire) & CANCEL != 0
     }
 
     /// Where the task is right now.
     pub(super) fn load(&self) -> TaskState {
         // Acquire pairs with the release of `running_to_complete`.
-        match self.0.load(Ordering::Acquire) & LIFECYCLE {
-            READY => TaskState::Ready,
-            RUNNING => TaskState::Running,
+        match self.word.load(Ordering::Acquire) & LIFECYCLE {
+            ACTIVE if self.turns.load(Ordering::Relaxed).is_multiple_of(2) => TaskState::Ready,
+            ACTIVE => TaskState::Running,
             BLOCKED => TaskState::Blocked,
             IDLE => TaskState::Idle,
             _ => TaskState::Complete,
@@ -162,23 +198,22 @@ impl State {
     fn rouse(&self, bits: usize) -> Wake {
         let rouse = |word: usize| match word & LIFECYCLE {
             COMPLETE => None,
-            RUNNING => Some(word | bits | WAKE),
-            READY => Some(word | bits),
-            _ => Some((word & CANCEL) | bits | READY),
+            ACTIVE => Some(word | bits | WAKE),
+            _ => Some((word & CANCEL) | bits | ACTIVE),
         };
-        // Release pairs with the acquire of the next `ready_to_running` or `running_to_*`: what was written before the
+        // Release pairs with the acquire of who takes WAKE away, or with that of the queue: what was written before the
         // call is seen by the step it asks for. Acquire pairs with the release of `running_to_suspended`: the queue gets
         // the task with everything its last step wrote.
-        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, rouse) {
+        match self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, rouse) {
             Err(_) => Wake::Complete,
-            Ok(before) if matches!(before & LIFECYCLE, READY | RUNNING) => Wake::Pending,
+            Ok(before) if before & LIFECYCLE == ACTIVE => Wake::Pending,
             Ok(_) => Wake::Enqueue,
         }
     }
 
     /// Replaces the word by a function of it, for transitions that cannot fail; returns the word before.
     fn update(&self, next: impl Fn(usize) -> usize) -> usize {
-        let result = self.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| Some(next(word)));
+        let result = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| Some(next(word)));
         result.unwrap_or_else(|word| word)
     }
 }

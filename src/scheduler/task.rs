@@ -1,11 +1,12 @@
 //! What a worker runs: the trait, its cell, and the handle that others hold.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Wake as StdWake, Waker};
 
 use atomic_refcell::{AtomicRefCell, AtomicRefMut};
@@ -211,12 +212,11 @@ impl Deref for Anchor {
 }
 
 /// One task with its state. All cells are of one type, so that a worker uses them again and what lies in the queues is one
-/// pointer.
+/// pointer. What each step touches comes first, behind the counts of references: two cache lines wherever the cell lies.
+#[repr(C)]
 pub(super) struct TaskCell {
-    state: State,
-    /// Written by the worker inside a step only.
-    steps: AtomicU64,
     scheduler: Arc<Anchor>,
+    state: State,
     /// The state word already says who may touch the task, but without `unsafe` only something that counts hands out
     /// `&mut`. Nobody is ever in the way of another one: a failure to borrow is a bug.
     content: AtomicRefCell<SyncWrapper<Content>>,
@@ -227,14 +227,13 @@ pub(super) struct TaskCell {
 impl TaskCell {
     /// A cell without a task.
     pub(super) fn new(scheduler: Arc<Anchor>) -> Self {
-        let (state, steps) = (State::ready(), AtomicU64::new(0));
-        Self { state, steps, scheduler, content: AtomicRefCell::new(SyncWrapper::new(Content::Nothing)), result: None }
+        let content = AtomicRefCell::new(SyncWrapper::new(Content::Nothing));
+        Self { state: State::ready(), scheduler, content, result: None }
     }
 
     /// A task that is ready; the caller has found room for it and puts it into a queue.
     pub(super) fn fill(&mut self, put: impl FnOnce(&mut Content), is_awaited: bool) {
         self.state = State::ready();
-        *self.steps.get_mut() = 0;
         put(self.content.get_mut().get_mut());
         self.result = is_awaited.then(Awaited::default);
     }
@@ -268,18 +267,23 @@ impl TaskCell {
         self.state.is_cancelled()
     }
 
-    /// One step, on this worker, which took the task out of a queue.
-    pub(super) fn step(self: &Arc<Self>, worker: usize) -> After {
+    /// One step, on this worker, which took the task out of a queue. `waker` is the task's own, and `wakes_itself` says
+    /// afterwards whether the step called it.
+    #[inline(always)]
+    pub(super) fn step(self: &Arc<Self>, worker: usize, waker: &Waker, wakes_itself: &Cell<bool>) -> After {
         let is_cancelled = self.state.ready_to_running();
-        self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let waker = Waker::from(Arc::clone(self));
+        current::set_was_cancelled(is_cancelled);
         let mut slot = self.content.try_borrow_mut().expect("steps of one task never overlap");
         let content = slot.get_mut();
-        let progress = guarded(|| content.step(&mut Context::from_waker(&waker), is_cancelled));
+        let progress = guarded(|| content.step(&mut Context::from_waker(waker), is_cancelled));
         let (outcome, after) = match progress {
             Ok(Progress::Waits(wait)) => {
                 // Before the state: once the task is suspended, the next step may begin.
                 drop(slot);
+                if wakes_itself.get() {
+                    self.state.running_to_ready();
+                    return After::Ready;
+                }
                 return match self.state.running_to_suspended(wait) {
                     Suspend::Suspended => After::Suspended,
                     Suspend::Ready => After::Ready,
@@ -297,7 +301,15 @@ impl TaskCell {
                 (Err(Box::new(JoinError::Panicked { message })), After::Panicked)
             }
         };
-        self.end(slot, Some(worker), State::running_to_complete, outcome);
+        let complete = |state: &State| {
+            if Arc::strong_count(self) > 1 {
+                return state.running_to_complete();
+            }
+            // Pairs with the release of those who had it: what they did to the state comes before this.
+            fence(Ordering::Acquire);
+            state.alone_to_complete();
+        };
+        self.end(slot, Some(worker), complete, outcome);
         after
     }
 
@@ -337,9 +349,18 @@ impl TaskCell {
     /// injector.
     pub(super) fn push(self: Arc<Self>) {
         if let Err(job) = current::push(self) {
-            let scheduler = Arc::clone(&job.scheduler);
-            scheduler.push_from_outside(job);
+            job.push_from_outside();
         }
+    }
+
+    fn push_from_outside(self: Arc<Self>) {
+        let scheduler = Arc::clone(&self.scheduler);
+        scheduler.push_from_outside(self);
+    }
+
+    /// Somebody wakes the task. True when the caller has to put it into a queue.
+    pub(super) fn is_to_be_queued(&self) -> bool {
+        self.state.wake() == Wake::Enqueue
     }
 
     /// The scheduler that runs it.
@@ -348,16 +369,25 @@ impl TaskCell {
     }
 }
 
+// Never inlined: see `with_core_here`.
 impl StdWake for TaskCell {
+    #[inline(never)]
     fn wake(self: Arc<Self>) {
-        if self.state.wake() == Wake::Enqueue {
-            self.push();
+        // On a worker it may be a call of the worker itself: see there.
+        let mut cell = Some(self);
+        current::with_core_here(|core| core.waker_consumed(&mut cell));
+        if let Some(cell) = cell
+            && cell.is_to_be_queued()
+        {
+            cell.push_from_outside();
         }
     }
 
+    #[inline(never)]
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.wake() == Wake::Enqueue {
-            Arc::clone(self).push();
+        let is_done = current::with_core_here(|core| core.waker_called(self)).unwrap_or(false);
+        if !is_done && self.is_to_be_queued() {
+            Arc::clone(self).push_from_outside();
         }
     }
 }
@@ -382,7 +412,9 @@ pub struct TaskRef(pub(super) Job);
 impl TaskRef {
     /// Makes the task ready when it is suspended; during a step it is run once more afterwards.
     pub fn wake(&self) {
-        StdWake::wake_by_ref(&self.0);
+        if self.0.is_to_be_queued() {
+            Arc::clone(&self.0).push();
+        }
     }
 
     /// Asks for the end of the task: [`super::current::cancelled`] is true in its next step, or in the present one from
@@ -408,7 +440,7 @@ impl TaskRef {
 
     /// How many steps the task has begun.
     pub fn steps(&self) -> u64 {
-        self.0.steps.load(Ordering::Relaxed)
+        self.0.state.steps()
     }
 
     /// Where the task is right now; out of date as soon as it is read, except for [`TaskState::Complete`].

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread::JoinHandle;
 
 use super::current;
@@ -43,9 +45,21 @@ pub(super) struct Core {
     index: usize,
     deque: Worker<Job>,
     random: Random,
-    /// The task inside its step. The loop borrows it for the whole step, the others for a moment; all borrows are
-    /// shared, and it is changed between steps only.
-    running: RefCell<Option<Job>>,
+    /// The task inside its step, as its waker: making one of the job and the job of it again counts no references. The step
+    /// borrows it, and so do others for a moment; it is changed between steps only.
+    running: RefCell<Option<Waker>>,
+    /// Where the cell of this task is; for comparison.
+    running_at: Cell<*const TaskCell>,
+    /// What this worker calls the waker of the task for.
+    errand: Cell<Errand>,
+    /// The answer to [`Errand::Ask`].
+    answer: Cell<bool>,
+    /// What became of the task.
+    after: Cell<Option<After>>,
+    /// The job that its waker was made into again.
+    back: Cell<Option<Job>>,
+    /// The task has called its own waker during the step.
+    wakes_itself: Cell<bool>,
     /// Cells for tasks to come.
     spare: RefCell<Vec<Job>>,
     steps: Cell<u64>,
@@ -67,6 +81,21 @@ pub(super) struct Core {
     retired: Cell<bool>,
 }
 
+/// Why a worker calls the waker of the task that it runs. A waker is a reference, and the only one that a step needs; but the
+/// standard library has no way from a waker back to what it wakes, except calling it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Errand {
+    /// It does not: whoever calls wakes the task.
+    #[default]
+    Wake,
+    /// To run a step.
+    Step,
+    /// To have the job back.
+    Return,
+    /// To ask whether the task is cancelled.
+    Ask,
+}
+
 impl Core {
     pub(super) fn new(shared: Arc<Shared>, index: usize, deque: Worker<Job>, seed: u64) -> Self {
         let tick = shared.ticker.ticks();
@@ -77,6 +106,12 @@ impl Core {
             deque,
             random: Random::new(seed, index),
             running: RefCell::new(None),
+            running_at: Cell::new(ptr::null()),
+            errand: Cell::default(),
+            answer: Cell::new(false),
+            after: Cell::new(None),
+            back: Cell::new(None),
+            wakes_itself: Cell::new(false),
             spare: RefCell::new(Vec::new()),
             steps: Cell::new(0),
             next_poll: Cell::new(POLL_EVERY),
@@ -146,7 +181,53 @@ impl Core {
 
     /// True when the running task is cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.running.borrow().as_ref().is_some_and(|job| job.is_cancelled())
+        let running = self.running.borrow();
+        let Some(waker) = running.as_ref() else { return false };
+        self.errand.set(Errand::Ask);
+        waker.wake_by_ref();
+        self.answer.get()
+    }
+
+    /// Somebody on this thread called the waker of `cell`. False when it is no task of this worker's scheduler: nothing was done.
+    #[inline]
+    pub(super) fn waker_called(&self, cell: &Arc<TaskCell>) -> bool {
+        match self.errand.take() {
+            Errand::Step => {
+                let waker = self.running.borrow();
+                let waker = waker.as_ref().expect("it was called");
+                self.after.set(Some(cell.step(self.index, waker, &self.wakes_itself)));
+            }
+            Errand::Ask => self.answer.set(cell.is_cancelled()),
+            Errand::Wake | Errand::Return => {
+                if ptr::eq(self.running_at.get(), &**cell) {
+                    // The worker itself queues the task behind its step: nobody else needs to know.
+                    self.wakes_itself.set(true);
+                } else if !self.works_for(cell.scheduler()) {
+                    return false;
+                } else if cell.is_to_be_queued() {
+                    self.push(Arc::clone(cell));
+                }
+            }
+        }
+        true
+    }
+
+    /// The same by value; what is left was not taken.
+    #[inline]
+    pub(super) fn waker_consumed(&self, cell: &mut Option<Job>) {
+        let Some(job) = cell.as_ref() else { return };
+        if self.errand.get() == Errand::Return {
+            self.errand.set(Errand::Wake);
+            self.back.set(cell.take());
+        } else if ptr::eq(self.running_at.get(), &**job) {
+            self.wakes_itself.set(true);
+            *cell = None;
+        } else if self.works_for(job.scheduler()) {
+            let job = cell.take().expect("it was there just now");
+            if job.is_to_be_queued() {
+                self.push(job);
+            }
+        }
     }
 
     /// See [`current::mark_unpreemptible`].
@@ -202,6 +283,7 @@ impl Core {
                 self.step(job);
                 continue;
             }
+            current::forget_time();
             searching = match searching {
                 None => {
                     idle.running_to_searching();
@@ -263,6 +345,7 @@ impl Core {
 
     fn poll_driver(&self, tick: u64) {
         self.next_poll.set(self.steps.get() + POLL_EVERY);
+        current::forget_time();
         if self.shared.poll_driver(tick) {
             self.count(Count::Poll);
         }
@@ -322,24 +405,39 @@ impl Core {
     fn step_unobserved(&self, job: Job) {
         self.steps.set(self.steps.get() + 1);
         self.count(Count::Step);
-        self.running.replace(Some(job));
-        let _ = current::take_preempted();
-        let after = self.running.borrow().as_ref().map(|job| job.step(self.index));
+        current::begin_step();
+        self.running_at.set(Arc::as_ptr(&job));
+        self.running.replace(Some(Waker::from(job)));
+        self.errand.set(Errand::Step);
+        self.running.borrow().as_ref().expect("it was put there above").wake_by_ref();
+        let after = self.after.take().expect("this was what the waker was called for");
         if self.is_marked.take() {
             self.shared.unmark(self.index);
         }
-        let job = self.running.take().expect("it was put there above");
-        match after.expect("it was there during the step") {
+        self.running_at.set(ptr::null());
+        self.wakes_itself.set(false);
+        let waker = self.running.take().expect("it was there during the step");
+        match after {
             // Perhaps the last reference: then nobody can wake the task, and it is dropped here.
-            After::Suspended => {}
-            After::Complete => self.keep(job),
-            After::Ready => self.push(job),
+            After::Suspended => drop(waker),
+            After::Complete => self.keep(self.job_of(waker)),
+            After::Ready => self.push(self.job_of(waker)),
             After::Preempted => {
                 self.count(Count::Preempted);
-                self.shared.push_preempted(job);
+                self.shared.push_preempted(self.job_of(waker));
             }
-            After::Panicked => self.count(Count::Panic),
+            After::Panicked => {
+                self.count(Count::Panic);
+                drop(waker);
+            }
         }
+    }
+
+    /// The job that was made into this waker.
+    fn job_of(&self, waker: Waker) -> Job {
+        self.errand.set(Errand::Return);
+        waker.wake();
+        self.back.take().expect("this was what the waker was called for")
     }
 
     /// The scheduler stops: drops what is queued, here, because a task is dropped on a worker.

@@ -5,7 +5,7 @@ use loom::thread;
 
 use super::super::state::{State, Suspend, TaskState, Wait, Wake};
 use super::check;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Injector, Ordering};
 
 /// A task that waits for `wanted` signals or its cancellation. Being put into a queue is modelled by being run: who is
 /// obliged to do the one does the other.
@@ -35,31 +35,38 @@ impl Cell {
         })
     }
 
-    /// A worker that found the task in a queue. `slices` steps are preempted before one looks for signals.
-    fn run(&self, mut slices: usize) {
+    /// A worker that found the task in a queue: a step that is preempted, or whose task wakes itself.
+    fn slice(&self) {
+        self.begin();
+        self.inside.store(0, Ordering::Relaxed);
+        self.state.running_to_ready();
+    }
+
+    /// A worker that found the task in a queue, and runs it until it waits or ends.
+    fn run(&self) {
         loop {
-            self.state.ready_to_running();
-            assert_eq!(self.inside.swap(1, Ordering::Relaxed), 0, "two steps at once");
-            self.begun.fetch_add(1, Ordering::Relaxed);
-            self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            let is_over = self.signals.load(Ordering::Relaxed) == self.wanted || self.state.is_cancelled();
-            if slices == 0 && is_over {
+            let is_cancelled = self.begin();
+            let is_over = self.signals.load(Ordering::Relaxed) == self.wanted || is_cancelled;
+            if is_over {
                 self.ends.fetch_add(1, Ordering::Relaxed);
                 self.inside.store(0, Ordering::Relaxed);
                 self.state.running_to_complete();
                 return;
             }
             self.inside.store(0, Ordering::Relaxed);
-            if slices > 0 {
-                slices -= 1;
-                self.state.running_to_ready();
-                continue;
-            }
             match self.state.running_to_suspended(Wait::Completion) {
                 Suspend::Suspended => return,
                 Suspend::Ready => {}
             }
         }
+    }
+
+    fn begin(&self) -> bool {
+        let is_cancelled = self.state.ready_to_running();
+        assert_eq!(self.inside.swap(1, Ordering::Relaxed), 0, "two steps at once");
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.steps.store(self.steps.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        is_cancelled
     }
 
     /// Writes a signal that only the waker publishes, then wakes.
@@ -70,7 +77,7 @@ impl Cell {
 
     fn obey(&self, wake: Wake) {
         match wake {
-            Wake::Enqueue => self.run(0),
+            Wake::Enqueue => self.run(),
             Wake::Pending | Wake::Complete => {}
         }
     }
@@ -94,7 +101,7 @@ fn loom_a_wake_in_any_state_is_seen_by_a_step() {
     check(3, || {
         let cell = Cell::new(1);
         let waker = spawn(&cell, Cell::signal);
-        cell.run(0);
+        cell.run();
         waker.join().expect("no assertion failed");
         cell.assert_ended();
     });
@@ -105,19 +112,41 @@ fn loom_two_wakes_queue_the_task_once_each_time() {
     check(3, || {
         let cell = Cell::new(2);
         let wakers = [spawn(&cell, Cell::signal), spawn(&cell, Cell::signal)];
-        cell.run(0);
+        cell.run();
         wakers.into_iter().for_each(|waker| waker.join().expect("no assertion failed"));
         cell.assert_ended();
     });
 }
 
 #[test]
-fn loom_a_wake_meets_a_preemption() {
+fn loom_a_wake_meets_a_preemption_or_a_task_that_wakes_itself() {
     check(3, || {
         let cell = Cell::new(1);
         let waker = spawn(&cell, Cell::signal);
-        cell.run(1);
+        cell.slice();
+        cell.run();
         waker.join().expect("no assertion failed");
+        cell.assert_ended();
+    });
+}
+
+#[test]
+fn loom_a_queue_brings_a_task_to_another_worker_between_a_preemption_and_a_wake() {
+    check(3, || {
+        let (cell, queue) = (Cell::new(1), Arc::new(Injector::new()));
+        let waker = spawn(&cell, Cell::signal);
+        let theirs = queue.clone();
+        let other = spawn(&cell, move |cell| {
+            if theirs.steal().success().is_some() {
+                cell.run();
+            }
+        });
+        cell.slice();
+        queue.push(());
+        if queue.steal().success().is_some() {
+            cell.run();
+        }
+        [waker, other].into_iter().for_each(|thread| thread.join().expect("no assertion failed"));
         cell.assert_ended();
     });
 }
@@ -128,7 +157,8 @@ fn loom_cancel_and_wake_and_run_end_a_task_once() {
         // One signal never comes: only the cancellation ends the task.
         let cell = Cell::new(2);
         let others = [spawn(&cell, Cell::signal), spawn(&cell, |cell| cell.obey(cell.state.cancel()))];
-        cell.run(1);
+        cell.slice();
+        cell.run();
         others.into_iter().for_each(|other| other.join().expect("no assertion failed"));
         cell.assert_ended();
     });
