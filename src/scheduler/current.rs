@@ -67,6 +67,12 @@ pub(super) fn begin_step() {
     BEGAN_NS.set(NOTED_NS.take());
 }
 
+/// As [`should_yield`], for a task that could let others run now but has no need to: it looks at the driver as often as if each
+/// time a step had ended.
+pub(crate) fn others_wait() -> bool {
+    with_core(Core::others_wait).unwrap_or(false)
+}
+
 /// True when the running task should let others run: it was cancelled, the scheduler stops, or other work is runnable
 /// on this worker or from the injector. Looks at the driver first, without waiting, when nobody did since the last tick
 /// or a timer is due. Meant to be asked at every tick.

@@ -183,6 +183,12 @@ impl State {
         self.word.load(Ordering::Acquire) & CANCEL != 0
     }
 
+    /// True when somebody woke the task since its step began; a call of its own does not show.
+    pub(super) fn is_woken(&self) -> bool {
+        // Relaxed: who sees it ends the step, and the next one acquires.
+        self.word.load(Ordering::Relaxed) & WAKE != 0
+    }
+
     /// Where the task is right now.
     pub(super) fn load(&self) -> TaskState {
         // Acquire pairs with the release of `running_to_complete`.

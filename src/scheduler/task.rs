@@ -267,6 +267,11 @@ impl TaskCell {
         self.state.is_cancelled()
     }
 
+    /// True when somebody else woke the task since its step began.
+    pub(super) fn is_woken(&self) -> bool {
+        self.state.is_woken()
+    }
+
     /// One step, on this worker, which took the task out of a queue. `waker` is the task's own, and `wakes_itself` says
     /// afterwards whether the step called it.
     #[inline(always)]

@@ -53,7 +53,7 @@ pub(super) struct Core {
     /// What this worker calls the waker of the task for.
     errand: Cell<Errand>,
     /// The answer to [`Errand::Ask`].
-    answer: Cell<bool>,
+    answer: Cell<Answer>,
     /// What became of the task.
     after: Cell<Option<After>>,
     /// The job that its waker was made into again.
@@ -65,6 +65,8 @@ pub(super) struct Core {
     steps: Cell<u64>,
     /// The number of steps at which the driver is looked at, whatever the tick.
     next_poll: Cell<u64>,
+    /// How often a task asked whether others wait since the last look at the driver.
+    looks_spared: Cell<u64>,
     /// The last tick this worker took notice of.
     tick: Cell<u64>,
     /// The driver's events come in: who is woken then is dealt with when they are all there.
@@ -92,8 +94,16 @@ enum Errand {
     Step,
     /// To have the job back.
     Return,
-    /// To ask whether the task is cancelled.
+    /// To ask what others want of the task.
     Ask,
+}
+
+/// What others want of the running task.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answer {
+    is_cancelled: bool,
+    /// A step that begins later.
+    is_woken: bool,
 }
 
 impl Core {
@@ -108,13 +118,14 @@ impl Core {
             running: RefCell::new(None),
             running_at: Cell::new(ptr::null()),
             errand: Cell::default(),
-            answer: Cell::new(false),
+            answer: Cell::default(),
             after: Cell::new(None),
             back: Cell::new(None),
             wakes_itself: Cell::new(false),
             spare: RefCell::new(Vec::new()),
             steps: Cell::new(0),
             next_poll: Cell::new(POLL_EVERY),
+            looks_spared: Cell::new(0),
             tick: Cell::new(tick),
             parking: Cell::new(false),
             woke_in: Cell::new((tick, 0)),
@@ -181,8 +192,12 @@ impl Core {
 
     /// True when the running task is cancelled.
     pub(super) fn is_cancelled(&self) -> bool {
+        self.ask().is_cancelled
+    }
+
+    fn ask(&self) -> Answer {
         let running = self.running.borrow();
-        let Some(waker) = running.as_ref() else { return false };
+        let Some(waker) = running.as_ref() else { return Answer::default() };
         self.errand.set(Errand::Ask);
         waker.wake_by_ref();
         self.answer.get()
@@ -197,7 +212,9 @@ impl Core {
                 let waker = waker.as_ref().expect("it was called");
                 self.after.set(Some(cell.step(self.index, waker, &self.wakes_itself)));
             }
-            Errand::Ask => self.answer.set(cell.is_cancelled()),
+            Errand::Ask => {
+                self.answer.set(Answer { is_cancelled: cell.is_cancelled(), is_woken: cell.is_woken() });
+            }
             Errand::Wake | Errand::Return => {
                 if ptr::eq(self.running_at.get(), &**cell) {
                     // The worker itself queues the task behind its step: nobody else needs to know.
@@ -247,6 +264,16 @@ impl Core {
             self.poll_driver(tick);
         }
         !self.deque.is_empty() || self.shared.queues.is_injected()
+    }
+
+    /// See [`current::others_wait`].
+    pub(super) fn others_wait(&self) -> bool {
+        self.looks_spared.set(self.looks_spared.get() + 1);
+        if self.looks_spared.get() >= POLL_EVERY {
+            self.poll_driver(self.shared.ticker.ticks());
+        }
+        // Who woke the task may have done so to be heard between two steps.
+        self.ask().is_woken || self.should_yield()
     }
 
     /// Puts a job that was just woken into the own deque. Those that wait in the injector were woken before it, so they are
@@ -345,6 +372,7 @@ impl Core {
 
     fn poll_driver(&self, tick: u64) {
         self.next_poll.set(self.steps.get() + POLL_EVERY);
+        self.looks_spared.set(0);
         current::forget_time();
         if self.shared.poll_driver(tick) {
             self.count(Count::Poll);

@@ -22,6 +22,11 @@ pub(super) fn handles_max(usage: &Usage) -> usize {
 pub trait WasiView: Send + 'static {
     /// The process's host state.
     fn wasi(&mut self) -> &mut WasiState;
+
+    /// Whether somebody else would run if this process let others run now. Where nobody would, it need not stop for that.
+    fn others_wait(&self) -> bool {
+        true
+    }
 }
 
 /// The host state of one process: its configuration, its resources, its counters.

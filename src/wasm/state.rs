@@ -6,6 +6,7 @@ use super::host::{HostContext, Own};
 use super::memory::Memory;
 use super::world::World;
 use crate::limits::Usage;
+use crate::process::step;
 use crate::reactor::Clock;
 use crate::wasi::{WasiState, WasiView};
 
@@ -57,5 +58,9 @@ impl WasiView for State {
     fn wasi(&mut self) -> &mut WasiState {
         let Self { wasi, world, own, usage, .. } = self;
         wasi.get_or_insert_with(|| Box::new(world.lay_out(own, usage)))
+    }
+
+    fn others_wait(&self) -> bool {
+        step::others_wait()
     }
 }

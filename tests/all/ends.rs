@@ -156,3 +156,15 @@ fn force_ends_a_start_function() {
     process.terminate();
     assert_eq!(process.wait_timeout(PATIENCE), Some(Exit::Terminated));
 }
+
+#[test]
+fn a_cancel_ends_a_guest_that_yields_though_nobody_else_would_run() {
+    let polite = r#"(module (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+        (func (export "run") (loop $more (drop (call $yield)) (br $more))))"#;
+    let app = app(polite, "run");
+    let runtime = Runtime::builder().load(app.path()).cache(false).build().expect("a sound app");
+    let process = runtime.spawn("ends:guest", [0_i64; 0]).expect("a host with room");
+    until("it runs", || process.state() == State::Running);
+    process.cancel("enough");
+    assert_eq!(process.wait_timeout(PATIENCE), Some(Exit::Cancelled { reason: "enough".into() }));
+}

@@ -200,3 +200,31 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_task_learns_whether_anybody_waits_for_it_to_let_others_run() {
+    let (scheduler, _ticker) = scheduler(1);
+    let (alone, woken) = (Gate::default(), Gate::default());
+    let step = {
+        let (alone, woken, scheduler) = (alone.clone(), woken.clone(), scheduler.clone());
+        Steps(move |context: &mut Context<'_>| {
+            if woken.is_open() {
+                assert!(!current::others_wait(), "this is the step that was owed");
+                scheduler.spawn(once(|| ())).expect("within the bound");
+                assert!(current::others_wait(), "another task is ready");
+                return Step::Done;
+            }
+            context.waker().wake_by_ref();
+            assert!(!current::others_wait(), "it has only woken itself");
+            alone.open();
+            wait_until(current::others_wait);
+            woken.open();
+            Step::Blocked
+        })
+    };
+    let task = scheduler.spawn(step).expect("within the bound");
+    alone.wait();
+    task.wake();
+    wait_until(|| task.is_complete());
+    assert_eq!(task.steps(), 2);
+}

@@ -42,9 +42,9 @@ pub(super) fn add<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
             Ok::<_, wasmtime::Error>(code(filled))
         })?
         .func_wrap(MODULE, "proc_exit", |_: Caller<'_, T>, code: u32| -> Result<()> { Err(GuestExit { code }.into()) })?
-        .func_wrap_async(MODULE, "sched_yield", |_: Caller<'_, T>, (): ()| {
-            Box::new(async {
-                let mut yielded = false;
+        .func_wrap_async(MODULE, "sched_yield", |caller: Caller<'_, T>, (): ()| {
+            let mut yielded = !caller.data().others_wait();
+            Box::new(async move {
                 std::future::poll_fn(|cx| {
                     if std::mem::replace(&mut yielded, true) {
                         return std::task::Poll::Ready(());
