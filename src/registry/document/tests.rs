@@ -81,8 +81,17 @@ fn merge_keys_count_where_the_mapping_has_none() {
 
 #[test]
 fn keys_that_are_no_texts_become_texts() {
-    let document = yaml("1: a\n0x10: b\ntrue: c\n~: d\n-1.50: e\n'2': f\n");
-    for (name, value) in [("1", "a"), ("16", "b"), ("true", "c"), ("null", "d"), ("-1.5", "e"), ("2", "f")] {
+    let document = yaml("1: a\n0x10: b\ntrue: c\n~: d\n-1.50: e\n'2': f\nFALSE: g\nnone: h\n");
+    for (name, value) in [
+        ("1", "a"),
+        ("16", "b"),
+        ("true", "c"),
+        ("null", "d"),
+        ("-1.5", "e"),
+        ("2", "f"),
+        ("false", "g"),
+        ("none", "h"),
+    ] {
         assert_eq!(document.value[name], value);
         assert!(document.root.child(name).is_some(), "{name}");
     }

@@ -112,8 +112,10 @@ fn key_text(key: &serde_yaml::Value) -> Option<String> {
 fn plain_key_text(text: &str) -> String {
     /// No number, boolean or null is longer; longer texts are spared the second parser.
     const LONGEST: usize = 64;
-    let special = text.starts_with(|char: char| char.is_ascii_digit() || "+-.~nNtTfF".contains(char));
-    if special
+    const WORDS: [&str; 3] = ["null", "true", "false"];
+    let may_be_special = text.starts_with(|char: char| char.is_ascii_digit() || "+-.~".contains(char))
+        || WORDS.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if may_be_special
         && text.len() <= LONGEST
         && let Ok(value) = serde_yaml::from_str::<serde_yaml::Value>(text)
     {
