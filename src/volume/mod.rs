@@ -234,10 +234,16 @@ impl Volume {
     /// `mode` forbids reading; there is no such file (with the name that was probably meant); the path leads out of the
     /// volume; it is no regular file; it has more than [`FILE_BYTES_MAX`] bytes; the system refuses.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, VolumeError> {
-        self.read_at_most(path, FILE_BYTES_MAX)
+        let mut bytes = Vec::new();
+        self.read_into(path, &mut bytes).map(|()| bytes)
     }
 
-    fn read_at_most(&self, path: &str, bytes_max: u64) -> Result<Vec<u8>, VolumeError> {
+    /// [`read`](Self::read) into the place of what `bytes` holds.
+    pub(crate) fn read_into(&self, path: &str, bytes: &mut Vec<u8>) -> Result<(), VolumeError> {
+        self.read_at_most(path, FILE_BYTES_MAX, bytes)
+    }
+
+    fn read_at_most(&self, path: &str, bytes_max: u64, bytes: &mut Vec<u8>) -> Result<(), VolumeError> {
         assert_may_block();
         let volume = || self.inner.id.clone();
         let shown = || format!("/{}", path.trim_start_matches('/'));
@@ -245,7 +251,7 @@ impl Volume {
         let inside = inside(path);
         let failed = |error| self.read_error(inside, error);
         let options = never_waiting(OpenOptions::new().read(true));
-        let mut file = self.inner.dir.open_with(inside, &options).map_err(failed)?;
+        let file = self.inner.dir.open_with(inside, &options).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;
         if !metadata.is_file() {
             return Err(VolumeError::NotAFile {
@@ -258,10 +264,11 @@ impl Volume {
         if metadata.len() > bytes_max {
             return Err(too_large());
         }
-        // One more than allowed: the file may grow while it is read.
-        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        file.by_ref().take(bytes_max + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(bytes) }
+        bytes.clear();
+        bytes.reserve_exact(usize::try_from(metadata.len()).unwrap_or_default());
+        // The file of std reads into memory that nobody has written yet. One more than allowed: it may grow meanwhile.
+        file.into_std().take(bytes_max + 1).read_to_end(bytes).map_err(failed)?;
+        if bytes.len() as u64 > bytes_max { Err(too_large()) } else { Ok(()) }
     }
 
     /// Why a file could not be opened or read.

@@ -127,13 +127,12 @@ pub(crate) fn load(sources: &Sources<'_>, engines: &Engines, progress: Option<&d
         return Ok(Loaded::default());
     }
     let threads = Threads::default();
-    let mut binaries = read_all(&entries, sources, &threads)?;
+    let mut binaries = read_all(&entries, sources, |entry| sources.needs(entry), &threads)?;
     let classes = Classes::of(sources.registry, sources.supply.allocator);
     let mark = sources.needed.and_then(|_| Mark::of(&entries, &binaries, &classes, engines.cache_directory()?));
     let is_known = mark.as_ref().is_some_and(Mark::is_set);
-    if is_known {
-        let unneeded = entries.iter().zip(&mut binaries).filter(|((entry, _), _)| !sources.needs(entry.id()));
-        unneeded.for_each(|(_, binary)| *binary = Binary::Sound);
+    if !is_known && sources.needed.is_some() {
+        binaries = read_all(&entries, sources, |_| true, &threads)?;
     }
     // What is left then was compiled before. Whoever removed it from the cache meanwhile waits for one thread; the compiler
     // has the rest of the cores.
@@ -309,7 +308,8 @@ impl Work<'_> {
                 flaws.push(problem.clone());
                 return None;
             }
-            Binary::NoVolume | Binary::Sound => return None,
+            // Nobody asks for the code of what is sound.
+            Binary::Unwanted { .. } | Binary::NoVolume => return None,
         };
         let classes = self.classes.needed(bytes.len(), spec);
         // What it imports and exports is the same with every engine.

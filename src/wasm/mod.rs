@@ -10,6 +10,8 @@
 //! - A binary is compiled once per engine, whatever the number of entries that name it, and once more for a worker that starts
 //!   one of them very often; a linker is resolved once per
 //!   binary and imports set.
+//! - What is wrong with the code of an entry depends on the binary, on what the entry says of it and on this program. So code that
+//!   nobody needs is looked at once, and a mark beside the compiled code of the cache says that all of an application is sound.
 //! - Nothing of a guest runs at load: instantiation and start functions belong to the first step.
 //! - The store lives inside the future of its process; counters that must outlive it live outside.
 //! - Everything a guest can reach was listed by its entry; what it merely imports is a stub that names itself.

@@ -17,15 +17,25 @@ pub(super) enum Binary {
         hash: Hash,
         bytes: Arc<[u8]>,
     },
+    /// The one the entry wants, of which nobody wanted the bytes.
+    Unwanted {
+        hash: Hash,
+        size: usize,
+    },
     Refused(Diagnostic),
     /// The registry has told why already.
     NoVolume,
-    /// Verified and known to be sound, and nobody needs it.
-    Sound,
 }
 
 /// A file as it was found.
-type Found = Option<Result<(Hash, Arc<[u8]>), crate::volume::VolumeError>>;
+type Found = Option<Result<File, crate::volume::VolumeError>>;
+
+struct File {
+    hash: Hash,
+    size: usize,
+    /// Where somebody wants them.
+    bytes: Option<Arc<[u8]>>,
+}
 
 fn hash_of(bytes: &[u8]) -> Hash {
     Hash::from_sha256(Sha256::digest(bytes).into())
@@ -41,37 +51,56 @@ const ALONE_BYTES: usize = 2 << 20;
 pub(super) fn read_all(
     guests: &[(&Entry, GuestSpec<'_>)],
     sources: &Sources<'_>,
+    is_wanted: impl Fn(&EntryId) -> bool + Send + Sync,
     threads: &Threads,
 ) -> io::Result<Vec<Binary>> {
     let mut places: HashMap<(&EntryId, &str), usize> = HashMap::new();
     let mut distinct = Vec::new();
-    for (_, spec) in guests {
+    for (entry, spec) in guests {
         if let CodeSpec::File { fs, path, .. } = spec.code {
-            places.entry((fs, path)).or_insert_with(|| {
-                distinct.push((fs, path));
+            let place = *places.entry((fs, path)).or_insert_with(|| {
+                distinct.push((fs, path, false));
                 distinct.len() - 1
             });
+            distinct[place].2 |= is_wanted(entry.id());
         }
     }
-    let read = |(fs, path): &(&EntryId, &str)| -> Found {
+    let read = |(fs, path, keeps): &(&EntryId, &str, bool), buffer: &mut Vec<u8>| -> Found {
         let volume = sources.volumes.get(fs)?;
-        Some(volume.read(path).map(|bytes| (hash_of(&bytes), Arc::from(bytes))))
+        Some(volume.read_into(path, buffer).map(|()| {
+            let bytes = keeps.then(|| Arc::from(buffer.as_slice()));
+            File { hash: hash_of(buffer), size: buffer.len(), bytes }
+        }))
     };
     let mut bytes: usize = guests.iter().map(|(_, spec)| spec.code.held()).sum();
-    let mut files = Vec::with_capacity(distinct.len());
+    let (mut files, mut buffer) = (Vec::with_capacity(distinct.len()), Vec::new());
     while files.len() < distinct.len() && bytes <= ALONE_BYTES {
-        let found = read(&distinct[files.len()]);
-        bytes += found.as_ref().and_then(|found| found.as_ref().ok()).map_or(0, |(_, bytes)| bytes.len());
+        let found = read(&distinct[files.len()], &mut buffer);
+        bytes += found.as_ref().and_then(|found| found.as_ref().ok()).map_or(0, |file| file.size);
         files.push(found);
     }
     let pool = if bytes > ALONE_BYTES { Some(threads.pool()?) } else { None };
-    files.extend(each(&distinct[files.len()..], pool, read));
+    files.extend(each(&distinct[files.len()..], pool, |place| read(place, &mut Vec::new())));
     Ok(each(guests, pool, |(entry, spec)| match spec.code {
         CodeSpec::ModuleText(text) => of_text(entry, text, true),
         CodeSpec::Text(text) => of_text(entry, text, false),
         CodeSpec::Binary(bytes) => Binary::Verified { hash: hash_of(bytes), bytes: Arc::clone(bytes) },
         CodeSpec::File { fs, path, hash } => of_file(entry, (fs, path, hash), &files[places[&(fs, path)]], sources),
-    }))
+    })
+    .into_iter()
+    .zip(guests)
+    .map(|(binary, (entry, _))| if is_wanted(entry.id()) { binary } else { binary.unwanted() })
+    .collect())
+}
+
+impl Binary {
+    /// Without its bytes.
+    fn unwanted(self) -> Self {
+        match self {
+            Self::Verified { hash, bytes } => Self::Unwanted { hash, size: bytes.len() },
+            other => other,
+        }
+    }
 }
 
 fn of_file(entry: &Entry, (fs, path, wanted): (&EntryId, &str, &Hash), found: &Found, sources: &Sources<'_>) -> Binary {
@@ -85,8 +114,11 @@ fn of_file(entry: &Entry, (fs, path, wanted): (&EntryId, &str, &Hash), found: &F
             let refused = problem(entry, "unreadable-binary", "path", error.to_string());
             Binary::Refused(error.source().into_iter().fold(refused, |told, cause| told.note(cause.to_string())))
         }
-        Some(Ok((found, bytes))) if found == wanted => Binary::Verified { hash: *found, bytes: Arc::clone(bytes) },
-        Some(Ok((found, _))) => Binary::Refused(
+        Some(Ok(File { hash, size, bytes })) if hash == wanted => match bytes {
+            Some(bytes) => Binary::Verified { hash: *hash, bytes: Arc::clone(bytes) },
+            None => Binary::Unwanted { hash: *hash, size: *size },
+        },
+        Some(Ok(File { hash: found, .. })) => Binary::Refused(
             problem(entry, "hash-mismatch", "hash", format!("the binary `{path}` is not the one that was meant"))
                 .expected(format!("{wanted} (as written)"))
                 .note(format!("found {found} (the file)"))

@@ -31,8 +31,12 @@ impl Mark {
     ) -> Option<Self> {
         let mut text = program()?;
         for ((entry, spec), binary) in entries.iter().zip(binaries) {
-            let Binary::Verified { hash, bytes } = binary else { return None };
-            let classes = classes.needed(bytes.len(), spec);
+            let (hash, size) = match binary {
+                Binary::Verified { hash, bytes } => (hash, bytes.len()),
+                Binary::Unwanted { hash, size } => (hash, *size),
+                Binary::Refused(_) | Binary::NoVolume => return None,
+            };
+            let classes = classes.needed(size, spec);
             let said = (entry.id(), hash, spec.method, spec.wit, spec.imports, classes);
             // Texts are quoted, so that no two applications are written the same.
             writeln!(text, "{said:?}").ok()?;
