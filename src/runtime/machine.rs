@@ -118,7 +118,7 @@ fn memory() -> Option<Bound> {
     let (total, available) = (field(&info, "MemTotal:")?, field(&info, "MemAvailable:")?);
     let used = total.saturating_sub(available);
     let machine = bound(Resource::Memory, total, used, RESERVED_MEMORY, "more memory");
-    let groups = groups().into_iter().map(|group| {
+    let groups = groups(total).into_iter().map(|group| {
         let raise = format!("the memory limit of the container (`{}`)", group.file.display());
         bound(Resource::Memory, group.limit, group.used, RESERVED_MEMORY, raise)
     });
@@ -157,8 +157,8 @@ struct Group {
     used: u64,
 }
 
-/// The limits of the control groups that this program is in, of both versions.
-fn groups() -> Vec<Group> {
+/// The limits of the control groups that this program is in, of both versions, as far as they are below `total`: all others are none.
+fn groups(total: u64) -> Vec<Group> {
     let (Some(own), Some(mounts)) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo")) else {
         return Vec::new();
     };
@@ -167,7 +167,7 @@ fn groups() -> Vec<Group> {
         .flat_map(|(version, mount, path)| {
             // A group is bounded by all above it; in a container its own path may be one that only the outside has.
             let below = path.strip_prefix("/").unwrap_or(path);
-            below.ancestors().filter_map(|path| version.group(&mount.join(path))).collect::<Vec<_>>()
+            below.ancestors().filter_map(|path| version.group(&mount.join(path), total)).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -180,14 +180,14 @@ enum Version {
 }
 
 impl Version {
-    fn group(self, folder: &Path) -> Option<Group> {
+    fn group(self, folder: &Path, total: u64) -> Option<Group> {
         let (limit, used, idle) = match self {
             Self::One => ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file "),
             Self::Two => ("memory.max", "memory.current", "inactive_file "),
         };
         let file = folder.join(limit);
         // `max` is no number, and no limit.
-        let limit = read_number(&file)?;
+        let limit = read_number(&file).filter(|limit| *limit < total)?;
         let stat = read(folder.join("memory.stat")).unwrap_or_default();
         let idle = stat.lines().find_map(|line| line.strip_prefix(idle)?.trim().parse::<u64>().ok());
         let used = read_number(folder.join(used))?.saturating_sub(idle.unwrap_or(0));
@@ -287,13 +287,15 @@ mod tests {
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
         write("memory.max", "max\n");
         write("memory.current", "5000\n");
-        assert_eq!(Version::Two.group(folder.path()), None, "no limit");
+        let found = |version: Version| version.group(folder.path(), 100_001);
+        assert_eq!(found(Version::Two), None, "no limit");
         write("memory.max", "100000\n");
         write("memory.stat", "anon 1\ninactive_file 2000\n");
         let group = |file: &str, used| Group { file: folder.path().join(file), limit: 100_000, used };
-        assert_eq!(Version::Two.group(folder.path()), Some(group("memory.max", 3000)));
+        assert_eq!(found(Version::Two), Some(group("memory.max", 3000)));
+        assert_eq!(Version::Two.group(folder.path(), 100_000), None, "the machine has no more");
         write("memory.limit_in_bytes", "100000\n");
         write("memory.usage_in_bytes", "7000\n");
-        assert_eq!(Version::One.group(folder.path()), Some(group("memory.limit_in_bytes", 7000)));
+        assert_eq!(found(Version::One), Some(group("memory.limit_in_bytes", 7000)));
     }
 }
