@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,7 @@ fn delays(contender: &dyn Contender, crowd: Crowd, probes: u64) -> Vec<Delay> {
 /// What counts to this counts for ever.
 const ENDLESS: Numbers = Numbers::Same { argument: i64::MAX, answer: i64::MAX };
 
-impl Contender for Processes {
+impl Contender for Arc<Processes> {
     fn among_spinners(&self, spinners: usize, work: &mut dyn FnMut()) {
         let manager = self.ours.runtime.manager();
         let spin = |number| manager.spawn(self.start(ENDLESS, number)).expect("a host with room");
