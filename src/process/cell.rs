@@ -157,12 +157,13 @@ impl ProcessCell {
     /// Joins the cell with its task; a request that came before the join is passed on now.
     pub(super) fn attach(&self, task: TaskRef) {
         let mut link = self.task.lock();
-        if matches!(*link, Link::None) {
-            *link = Link::Task(task);
-            drop(link);
-            // Either `request` saw the task, or this sees the request: both have had the lock.
-            self.pass_on();
+        match &mut *link {
+            Link::Ended { steps } => *steps = task.steps(),
+            Link::None | Link::Task(_) => *link = Link::Task(task),
         }
+        drop(link);
+        // Either `request` saw the task, or this sees the request: both have had the lock.
+        self.pass_on();
     }
 
     /// The process has ended: its task is let go of.
@@ -170,8 +171,8 @@ impl ProcessCell {
         let mut link = self.task.lock();
         let steps = match &*link {
             Link::Task(task) => task.steps(),
-            // It ended before it was joined, within its first step.
-            Link::None => 1,
+            // It ended before it was joined, which tells.
+            Link::None => 0,
             Link::Ended { steps } => *steps,
         };
         let before = std::mem::replace(&mut *link, Link::Ended { steps });

@@ -205,25 +205,26 @@ impl Host {
 
     /// Starts a process of `program`. Its watchers are in place before its first step.
     ///
-    /// At a bound it waits for room until `deadline`, if there is one; on a worker it never waits.
+    /// At a bound it waits for room until `deadline`, if there is one; on a worker it never waits. What a start has in it is taken
+    /// out of it: it is too large to be handed on from one to the next.
     pub(super) fn spawn(
         &self,
         program: &Arc<dyn Program>,
-        mut start: Start,
+        start: &mut Start,
         deadline: Option<Instant>,
         manager: &Manager,
     ) -> Result<ProcessHandle, SpawnError> {
         program.check(&start.input).map_err(|error| SpawnError::Arguments { entry: start.entry.clone(), error })?;
         if !program.is_preemptible() && !self.rules.allow_preempt_none {
-            return Err(SpawnError::PreemptNone { entry: start.entry, host: self.id.clone() });
+            return Err(SpawnError::PreemptNone { entry: start.entry.clone(), host: self.id.clone() });
         }
         start.check_context()?;
         self.check_open()?;
         let (scheduler, grounds) = self.machinery(manager.realm())?;
         let ground = &grounds[scheduler.current_worker().unwrap_or(grounds.len() - 1)];
         let spot = ground.spot(program);
-        let (limits, footprint) = self.limits(&start, &spot)?;
-        let bond = Bond::of(&start, manager)
+        let (limits, footprint) = self.limits(start, &spot)?;
+        let bond = Bond::of(start, manager)
             .map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error: error.into() })?;
         // Most often it is known before anything is made.
         if let Some(owner) = start.name.as_deref().and_then(|name| manager.names().lookup(name)) {
@@ -269,7 +270,7 @@ impl Host {
         if !ground.host().table.insert(Arc::clone(&cell)) {
             return Err(SpawnError::Closing { host: self.id.clone() });
         }
-        match self.join(&cell, &mut start, &bond, manager) {
+        match self.join(&cell, start, &bond, manager) {
             Ok(None) => {}
             Ok(Some(owner)) => {
                 start.watchers = cell.forget();
@@ -280,7 +281,7 @@ impl Host {
             Err(error) => {
                 drop(cell.forget());
                 self.table.remove(unique);
-                return Err(SpawnError::Signal { entry: start.entry, error: error.into() });
+                return Err(SpawnError::Signal { entry: start.entry.clone(), error: error.into() });
             }
         }
         // Nobody hears of its end before: there is none yet.
@@ -493,13 +494,13 @@ impl Bond {
 }
 
 /// The start of a process whose name somebody has: a word to that one instead.
-fn signal(owner: Arc<ProcessCell>, start: Start, bond: &Bond) -> Result<ProcessHandle, SpawnError> {
+fn signal(owner: Arc<ProcessCell>, start: &mut Start, bond: &Bond) -> Result<ProcessHandle, SpawnError> {
     let allowed = start.starter.as_ref().map_or(Ok(()), |starter| starter.may_signal(&owner));
     let told = allowed
         .and_then(|()| bond.tie(&owner))
-        .and_then(|()| start.messages.into_iter().try_for_each(|message| owner.send(message)));
-    told.map_err(|error| SpawnError::Signal { entry: start.entry, error: error.into() })?;
-    start.watchers.into_iter().for_each(|watcher| owner.watch(watcher));
+        .and_then(|()| std::mem::take(&mut start.messages).into_iter().try_for_each(|message| owner.send(message)));
+    told.map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error: error.into() })?;
+    std::mem::take(&mut start.watchers).into_iter().for_each(|watcher| owner.watch(watcher));
     Ok(ProcessHandle::new(owner))
 }
 

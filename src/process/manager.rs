@@ -104,8 +104,8 @@ impl Manager {
     ///
     /// # Errors
     /// See [`SpawnError`]; at a bound of the host or of the runtime [`SpawnError::Busy`], at once.
-    pub fn spawn(&self, start: Start) -> Result<ProcessHandle, SpawnError> {
-        self.spawn_by(start, None)
+    pub fn spawn(&self, mut start: Start) -> Result<ProcessHandle, SpawnError> {
+        self.spawn_by(&mut start, None)
     }
 
     /// [`Manager::spawn`], which waits for room when the host or the runtime is at a bound, as long as `timeout`. On a worker
@@ -113,14 +113,14 @@ impl Manager {
     ///
     /// # Errors
     /// See [`SpawnError`].
-    pub fn spawn_within(&self, start: Start, timeout: Duration) -> Result<ProcessHandle, SpawnError> {
+    pub fn spawn_within(&self, mut start: Start, timeout: Duration) -> Result<ProcessHandle, SpawnError> {
         // Past the clock's end there is no deadline to compare with; thirty years are as good.
         const FOREVER: Duration = Duration::from_secs(1 << 30);
         let now = Instant::now();
-        self.spawn_by(start, now.checked_add(timeout).or_else(|| now.checked_add(FOREVER)))
+        self.spawn_by(&mut start, now.checked_add(timeout).or_else(|| now.checked_add(FOREVER)))
     }
 
-    fn spawn_by(&self, start: Start, deadline: Option<Instant>) -> Result<ProcessHandle, SpawnError> {
+    fn spawn_by(&self, start: &mut Start, deadline: Option<Instant>) -> Result<ProcessHandle, SpawnError> {
         let program = self.program(&start.entry)?;
         self.spawn_of(program, start, deadline)
     }
@@ -129,14 +129,18 @@ impl Manager {
     ///
     /// # Errors
     /// See [`SpawnError`].
-    pub(crate) fn spawn_foreign(&self, program: &Arc<dyn Program>, start: Start) -> Result<ProcessHandle, SpawnError> {
-        self.spawn_of(program, start, None)
+    pub(crate) fn spawn_foreign(
+        &self,
+        program: &Arc<dyn Program>,
+        mut start: Start,
+    ) -> Result<ProcessHandle, SpawnError> {
+        self.spawn_of(program, &mut start, None)
     }
 
     fn spawn_of(
         &self,
         program: &Arc<dyn Program>,
-        start: Start,
+        start: &mut Start,
         deadline: Option<Instant>,
     ) -> Result<ProcessHandle, SpawnError> {
         let host = self.host(&start.host).ok_or_else(|| SpawnError::UnknownHost {
