@@ -270,6 +270,7 @@ impl RuntimeBuilder {
 
     /// Makes a runtime for this process and for services: nobody will start or call anything else from outside, so what neither
     /// of them can reach is checked only.
+    #[cfg(feature = "cli")]
     #[must_use]
     pub(crate) fn command(mut self, entry: EntryId) -> Self {
         self.command = Some(entry);
