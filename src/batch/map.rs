@@ -1,6 +1,6 @@
 //! One entry over many inputs: starts processes ahead, hands out what they led to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -61,10 +61,12 @@ pub struct Map<F> {
     completed: Vec<usize>,
     /// What is handed out next.
     out: VecDeque<Done>,
-    /// In order: what has to wait for its turn.
-    early: BTreeMap<u64, Option<Done>>,
     /// In order: whose turn it is.
     turn: u64,
+    /// In order: what has to wait for its turn, by how far it is ahead. The first place is that of the turn itself.
+    early: VecDeque<Option<Early>>,
+    /// How many of these there are.
+    early_items: usize,
     /// How many completions are worth waking for.
     pace: usize,
 }
@@ -75,6 +77,9 @@ struct Begun {
     attempts: u32,
     input: Vec<Payload>,
 }
+
+/// An item that was over before its turn; nothing of one that was skipped.
+type Early = Option<Done>;
 
 struct Slot {
     item: Begun,
@@ -193,8 +198,9 @@ impl<F: Feed> Map<F> {
             free: Vec::new(),
             completed: Vec::new(),
             out: VecDeque::new(),
-            early: BTreeMap::new(),
             turn: 0,
+            early: VecDeque::new(),
+            early_items: 0,
             pace: 1,
         })
     }
@@ -326,7 +332,7 @@ impl<F: Feed> Map<F> {
         if let Some(done) = self.out.pop_front() {
             return Poll::Ready(Some(done));
         }
-        if self.has_ended && self.in_flight() == 0 && self.refused.is_empty() && self.early.is_empty() {
+        if self.has_ended && self.in_flight() == 0 && self.refused.is_empty() && self.early_items == 0 {
             return Poll::Ready(None);
         }
         if let Some(context) = context
@@ -405,13 +411,15 @@ impl<F: Feed> Map<F> {
             self.out.extend(done);
             return;
         }
-        if index != self.turn {
-            self.early.insert(index, done);
-            return;
+        let ahead = usize::try_from(index - self.turn).expect("as many as the bounds allow");
+        if self.early.len() <= ahead {
+            self.early.resize_with(ahead + 1, || None);
         }
-        self.out.extend(done);
-        self.turn += 1;
-        while let Some(done) = self.early.remove(&self.turn) {
+        self.early[ahead] = Some(done);
+        self.early_items += 1;
+        while let Some(Some(_)) = self.early.front() {
+            let done = self.early.pop_front().flatten().flatten();
+            self.early_items -= 1;
             self.out.extend(done);
             self.turn += 1;
         }
@@ -446,7 +454,7 @@ impl<F: Feed> Map<F> {
     }
 
     fn has_room(&self) -> bool {
-        let ahead = self.early.len() + self.out.len();
+        let ahead = self.early_items + self.out.len();
         self.in_flight() < self.window && ahead < AHEAD_WINDOWS * self.window
     }
 
@@ -524,7 +532,7 @@ impl<F: Feed> Iterator for Map<F> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let here = self.out.len() + self.early.len() + self.in_flight() + self.refused.len();
+        let here = self.out.len() + self.early_items + self.in_flight() + self.refused.len();
         let (least, most) = if self.has_ended { (0, Some(0)) } else { self.feed.left() };
         (here.saturating_add(least), most.and_then(|most| most.checked_add(here)))
     }
