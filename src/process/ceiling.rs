@@ -130,7 +130,10 @@ pub(crate) struct Reached {
 
 /// The shared budget of all processes of a runtime. Cheap to clone.
 #[derive(Clone)]
-pub struct Ceiling(Arc<Arc<Inner>>);
+pub struct Ceiling(Arc<Handle>);
+
+/// What clones of a ceiling count on, and those that were made apart do not.
+struct Handle(Arc<Inner>);
 
 struct Inner {
     bounds: Vec<Bound>,
@@ -220,38 +223,38 @@ impl Ceiling {
     /// A ceiling at the lowest of these bounds; without any there is none.
     #[must_use]
     pub fn new(bounds: Vec<Bound>) -> Self {
-        Self(Arc::new(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Arc::default() })))
+        Self(Arc::new(Handle(Arc::new(Inner { bounds, taken: Mutex::default(), bell: Arc::default() }))))
     }
 
     /// The same ceiling; whose clones do not count their references where those of this one do.
     pub(super) fn apart(&self) -> Self {
-        Self(Arc::new(Arc::clone(&self.0)))
+        Self(Arc::new(Handle(Arc::clone(&self.0.0))))
     }
 
     /// What bounds the number of processes.
     #[must_use]
     pub fn bounds(&self) -> &[Bound] {
-        &self.0.bounds
+        &self.0.0.bounds
     }
 
     /// How many processes of this footprint an empty runtime has room for, and the bound that says so; `None` without a
     /// bound.
     #[must_use]
     pub fn processes(&self, footprint: &Footprint) -> Option<(u64, &Bound)> {
-        let counts = self.0.bounds.iter().filter_map(|bound| Some((bound.processes(footprint)?, bound)));
+        let counts = self.0.0.bounds.iter().filter_map(|bound| Some((bound.processes(footprint)?, bound)));
         counts.min_by_key(|(count, _)| *count)
     }
 
     /// Processes that live, on all hosts.
     #[must_use]
     pub fn live(&self) -> u64 {
-        self.0.taken.lock().live()
+        self.0.0.taken.lock().live()
     }
 
     /// Another stock, for a worker.
     pub(super) fn stock(&self) -> Arc<Stock> {
         let stock = Arc::new(Stock::default());
-        self.0.taken.lock().stocks.push(Arc::clone(&stock));
+        self.0.0.taken.lock().stocks.push(Arc::clone(&stock));
         stock
     }
 
@@ -264,13 +267,13 @@ impl Ceiling {
     /// Room that was taken is free, and goes to this stock if it has too little.
     pub(super) fn put_back(&self, stock: &Stock, amounts: &Amounts) {
         match stock.put(amounts) {
-            0 => self.0.bell.ring(),
+            0 => self.0.0.bell.ring(),
             surplus => self.give_back(&times(amounts, surplus)),
         }
     }
 
     pub(super) fn bell(&self) -> &Arc<Bell> {
-        &self.0.bell
+        &self.0.0.bell
     }
 
     /// Room for one process, which is [given back](Self::give_back) when it is gone. Whatever else it needs is looked at by
@@ -284,7 +287,7 @@ impl Ceiling {
         enter: impl FnOnce(),
     ) -> Result<Amounts, E> {
         let amounts = footprint.amounts();
-        let mut taken = self.0.taken.lock();
+        let mut taken = self.0.0.taken.lock();
         check()?;
         if let Some(bound) = self.make_room(&mut taken, &amounts) {
             return Err(E::from(Reached {
@@ -307,16 +310,16 @@ impl Ceiling {
 
     /// Room that was taken is free, and everybody who waits for some hears of it.
     pub(super) fn give_back(&self, amounts: &Amounts) {
-        let mut taken = self.0.taken.lock();
+        let mut taken = self.0.0.taken.lock();
         give(&mut taken.amounts, amounts);
         drop(taken);
-        self.0.bell.ring();
+        self.0.0.bell.ring();
     }
 
     /// One more memory mapping for a process that lives; `None` when there is none left.
     pub(crate) fn map(&self) -> Option<Share> {
         let amounts = Resource::ALL.map(|resource| u64::from(resource == Resource::Mappings));
-        let mut taken = self.0.taken.lock();
+        let mut taken = self.0.0.taken.lock();
         if self.make_room(&mut taken, &amounts).is_some() {
             return None;
         }
@@ -336,7 +339,7 @@ impl Ceiling {
 
     /// The first bound that has no room for so much more.
     fn in_the_way(&self, taken: &Amounts, amounts: &Amounts) -> Option<&Bound> {
-        self.0.bounds.iter().find(|bound| {
+        self.0.0.bounds.iter().find(|bound| {
             let at = bound.resource as usize;
             amounts[at] > 0 && taken[at].saturating_add(amounts[at]) > bound.room()
         })
@@ -370,7 +373,7 @@ fn take(taken: &mut Amounts, amounts: &Amounts) {
 
 impl fmt::Debug for Ceiling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ceiling").field("bounds", &self.0.bounds).field("live", &self.live()).finish_non_exhaustive()
+        f.debug_struct("Ceiling").field("bounds", &self.0.0.bounds).field("live", &self.live()).finish_non_exhaustive()
     }
 }
 
@@ -420,7 +423,7 @@ mod tests {
         assert_eq!(ceiling.live(), 2, "a mapping is no process");
         assert!(admit(&ceiling, &LARGE).is_err());
         drop((first, third, mapping));
-        assert_eq!((ceiling.live(), ceiling.0.taken.lock().amounts), (0, [0; 6]));
+        assert_eq!((ceiling.live(), ceiling.0.0.taken.lock().amounts), (0, [0; 6]));
     }
 
     #[test]

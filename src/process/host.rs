@@ -87,6 +87,9 @@ pub(crate) struct Machinery {
     pub(crate) reactor: Arc<Reactor>,
 }
 
+/// The workers of a host, and what each of them has of it.
+type Running = (Scheduler, Box<[Arc<Ground>]>);
+
 type Starter = Box<dyn Fn() -> io::Result<Machinery> + Send + Sync>;
 
 /// A scheduler, a reactor and a process table under one entry ID. Hosts share nothing but compiled code.
@@ -97,7 +100,7 @@ pub struct Host {
     kind: HostKind,
     rules: HostRules,
     starter: Starter,
-    machinery: OnceLock<(Scheduler, Box<[Arc<Ground>]>)>,
+    machinery: OnceLock<Running>,
     /// Held while the machinery is made, so that it is made once.
     starting: Mutex<()>,
     table: Arc<Table>,
@@ -177,7 +180,7 @@ impl Host {
         self.table.all().iter().map(|cell| cell.snapshot()).collect()
     }
 
-    fn machinery(&self, realm: &Realm) -> Result<&(Scheduler, Box<[Arc<Ground>]>), SpawnError> {
+    fn machinery(&self, realm: &Realm) -> Result<&Running, SpawnError> {
         if let Some(machinery) = self.machinery.get() {
             return Ok(machinery);
         }

@@ -301,7 +301,7 @@ impl Program {
             linkages: self.linkages.iter().map(Linkage::replica).collect(),
             starts: Some(AtomicUsize::new(0)),
             binary: self.binary,
-            needs: self.needs.clone(),
+            needs: self.needs,
             limits: self.limits.clone(),
             preempt: self.preempt,
             profiles: self.profiles,
