@@ -1,5 +1,6 @@
 //! What a wasm process takes of the machine, known before it is made: no guest can add a memory to those of its binary.
 
+use wasmparser::Parser;
 use wasmtime::ResourcesRequired;
 
 use super::allocator::{Allocator, Supply, slots_for};
@@ -59,8 +60,8 @@ pub(super) fn table_mappings(elements: u64) -> u64 {
 /// What the processes of a binary need, whatever the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// The size of the binary, in bytes.
-    binary: u64,
+    /// Bytes that its memories begin with, where they are copied.
+    data: u64,
     memories: u64,
     /// Bytes of all memories at their beginning.
     initial: u64,
@@ -71,7 +72,7 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    pub(super) fn of(binary: usize, target: &Target, supply: Supply) -> Self {
+    pub(super) fn of(binary: &[u8], target: &Target, supply: Supply) -> Self {
         let resources = match target {
             Target::ComponentCommand { pre, .. } | Target::Component { pre, .. } => {
                 pre.component().resources_required()
@@ -85,7 +86,7 @@ impl Needs {
             u64::from(resources.num_tables) * table_mappings(resources.max_initial_table_size.unwrap_or(0))
         };
         Self {
-            binary: binary as u64,
+            data: data(binary),
             memories,
             initial: pages.saturating_mul(PAGE_BYTES).saturating_mul(memories),
             tables: resources.map_or(UNKNOWN_COUNT, |resources| u64::from(resources.num_tables)),
@@ -94,9 +95,9 @@ impl Needs {
         }
     }
 
-    /// Those of a usual binary of this size: one memory with a page.
+    /// Those of a usual binary of this size: one memory with a page, and data is what it has.
     fn usual(binary: usize, supply: Supply) -> Self {
-        Self { binary: binary as u64, memories: 1, initial: PAGE_BYTES, tables: 1, large_tables: 0, supply }
+        Self { data: binary as u64, memories: 1, initial: PAGE_BYTES, tables: 1, large_tables: 0, supply }
     }
 
     pub(super) fn allocator(&self) -> Allocator {
@@ -115,7 +116,7 @@ impl Needs {
     pub(super) fn footprint(&self, class: EngineClass) -> Footprint {
         let stack = (class.stack() + HOST_STACK_BYTES) as u64;
         let (image, instance, copied) = match class.image() {
-            Image::Copied => (0, 0, self.binary),
+            Image::Copied => (0, 0, self.data),
             Image::Mapped => (IMAGE_MAPPINGS, LARGE_INSTANCE_MAPPINGS, 0),
         };
         let memory = MEMORY_RESERVATION_BYTES + 2 * MEMORY_GUARD_BYTES;
@@ -168,6 +169,16 @@ impl Needs {
     }
 }
 
+/// Bytes that the modules in a binary have for their memories.
+fn data(binary: &[u8]) -> u64 {
+    let sections = Parser::new(0).parse_all(binary).map_while(Result::ok);
+    let sizes = sections.filter_map(|payload| match payload {
+        wasmparser::Payload::DataSection(section) => Some(section.range().len() as u64),
+        _ => None,
+    });
+    sizes.sum()
+}
+
 /// What one process takes whose entry names no limits, of a usual binary of so many bytes.
 pub(crate) fn usual(binary: usize, supply: Supply) -> Footprint {
     let class = EngineClass::of(binary, &Limits::default(), Preempt::Epoch, supply.allocator);
@@ -179,7 +190,7 @@ mod tests {
     use super::*;
 
     fn footprint(needs: Needs) -> Footprint {
-        let binary = usize::try_from(needs.binary).expect("a size");
+        let binary = usize::try_from(needs.data).expect("a size");
         needs.footprint(EngineClass::of(binary, &Limits::default(), Preempt::Epoch, needs.supply.allocator))
     }
 
@@ -230,6 +241,19 @@ mod tests {
         assert_eq!(dense(Needs { memories: 0, initial: 0, ..Needs::usual(100, slabs) }).slots, 1);
         let guarded = Supply { stack_mappings: 2, ..slabs };
         assert_eq!((usual(100, guarded).mappings, dense(Needs::usual(100, guarded)).mappings), (4, 2));
+    }
+
+    #[test]
+    fn data_is_what_modules_have_of_it_wherever_they_are() {
+        let module = wat::parse_str(r#"(module (memory 1) (func) (data (i32.const 8) "0123456789"))"#).expect("sound");
+        let within = wat::parse_str(
+            r#"(component (core module (memory 1) (data (i32.const 8) "0123456789"))
+                (component (core module (memory 1) (data (i32.const 8) "0123456789"))))"#,
+        )
+        .expect("sound");
+        // Beside the text: how many there are, what kind of data, where, how long.
+        let each = 10 + 6;
+        assert_eq!([data(&module), data(&within), data(b"no binary")], [each, 2 * each, 0]);
     }
 
     #[test]

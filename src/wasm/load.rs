@@ -266,12 +266,12 @@ impl Work<'_> {
         let linkages = self.linkages(entry, spec, binary, &listed, &mut flaws);
         let is_right = problems.is_empty() && flaws.iter().all(|flaw| flaw.severity == Severity::Warning);
         warn_of_preempt_none(entry, spec, self.classes, &mut problems);
-        let program = linkages.filter(|_| is_right).map(|(size, linkages)| Program {
+        let program = linkages.filter(|_| is_right).map(|(bytes, linkages)| Program {
             entry: entry.id().clone(),
-            needs: Needs::of(size, &linkages[0].shared, sources.supply),
+            needs: Needs::of(bytes, &linkages[0].shared, sources.supply),
             linkages,
             starts: None,
-            binary: size,
+            binary: bytes.len(),
             limits: spec.limits.clone(),
             preempt: spec.preempt,
             profiles: listed.profiles,
@@ -293,15 +293,15 @@ impl Work<'_> {
         Linked { program, problems, flaws }
     }
 
-    /// The code of an entry, for each engine that is needed, and the size of its binary.
-    fn linkages(
+    /// The code of an entry, for each engine that is needed, and its binary.
+    fn linkages<'b>(
         &self,
         entry: &Entry,
         spec: &GuestSpec<'_>,
-        binary: &Binary,
+        binary: &'b Binary,
         listed: &Listed,
         flaws: &mut Vec<Diagnostic>,
-    ) -> Option<(usize, Vec<Linkage>)> {
+    ) -> Option<(&'b [u8], Vec<Linkage>)> {
         let (hash, bytes) = match binary {
             Binary::Verified { hash, bytes } => (*hash, bytes),
             Binary::Refused(problem) => {
@@ -327,7 +327,7 @@ impl Work<'_> {
         };
         // What is wrong is wrong with every engine: it is told once.
         let linkages: Result<Vec<_>, Box<Diagnostic>> = classes.into_iter().map(linkage).collect();
-        linkages.map(|linkages| (bytes.len(), linkages)).map_err(|problem| flaws.push(*problem)).ok()
+        linkages.map(|linkages| (&**bytes, linkages)).map_err(|problem| flaws.push(*problem)).ok()
     }
 }
 
