@@ -57,8 +57,8 @@ pub(super) struct ProcessCell {
     pub(super) ties: sync::Mutex<Ties>,
     /// Whether the abnormal end of a linked process is an event, and not the end of this one.
     pub(super) traps_links: AtomicBool,
-    /// The exit of a forced end that is not the usual one.
-    forced: OnceLock<Exit>,
+    /// The exit of a forced end that is not the usual one. In a box, since hardly anybody has one.
+    forced: OnceLock<Box<Exit>>,
     /// Set right after the task was handed to the scheduler, until the end.
     task: Mutex<Link>,
     /// The strongest end asked for so far; only ever grows.
@@ -203,7 +203,7 @@ impl ProcessCell {
             return LinkDown::Told(self.mailbox.push_event(event));
         }
         let message = format!("linked process `{from}` failed: {exit}");
-        let _ = self.forced.set(Exit::Failed(Failure::new(FailureKind::LinkedProcess, message)));
+        let _ = self.forced.set(Box::new(Exit::Failed(Failure::new(FailureKind::LinkedProcess, message))));
         // Release, as in `request`.
         self.request.fetch_max(TERMINATE, Ordering::Release);
         LinkDown::Ended
@@ -219,7 +219,7 @@ impl ProcessCell {
 
     /// The exit of an end by force.
     pub(super) fn forced_exit(&self) -> Exit {
-        self.forced.get().cloned().unwrap_or(Exit::Terminated)
+        self.forced.get().map_or(Exit::Terminated, |exit| Exit::clone(exit))
     }
 
     /// Puts a message into the mailbox.

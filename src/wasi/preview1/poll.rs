@@ -85,9 +85,11 @@ async fn poll<T: WasiView>(
     guest.slice(events_at, count * EVENT_BYTES)?;
     guest.slice(out, 4)?;
     guest.slice(start, count * SUBSCRIPTION_BYTES)?;
-    let mut subscriptions = (0..count)
-        .map(|index| parse(guest.read(start + index * SUBSCRIPTION_BYTES)?, store.wasi()))
-        .collect::<Result<Vec<_>, Errno>>()?;
+    // As many as there are, and not the four that a vector begins with: most who sleep wait for one clock.
+    let mut subscriptions = Vec::with_capacity(count as usize);
+    for index in 0..count {
+        subscriptions.push(parse(guest.read(start + index * SUBSCRIPTION_BYTES)?, store.wasi())?);
+    }
     for subscription in &mut subscriptions {
         subscription.resolve().await;
     }
@@ -136,7 +138,8 @@ impl Subscription {
             Err(code) => Source::Failed(code.into()),
             Ok(()) if file.polled().is_some() => Source::Polled(Arc::clone(file)),
             Ok(()) if self.kind == KIND_WRITE => Source::Ready(FILE_TRANSFER_MAX as u64),
-            Ok(()) => match file.size().await {
+            // In a box: nobody else should carry the place for it.
+            Ok(()) => match Box::pin(file.size()).await {
                 Ok(size) => Source::Ready(size.saturating_sub(*position)),
                 Err(code) => Source::Failed(code.into()),
             },
