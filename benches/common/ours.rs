@@ -25,6 +25,11 @@ impl Ours {
 
     /// [`Ours::new`] with other settings of the runtime.
     pub(crate) fn with(entries: &str, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Ours {
+        Ours::on(entries, "", settings)
+    }
+
+    /// [`Ours::with`] and more fields of the host, each with a comma before it.
+    pub(crate) fn on(entries: &str, host: &str, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Ours {
         let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/guests");
         let sums = std::fs::read_to_string(guests.join("SHA256SUMS")).expect("the recorded hashes");
         let mut lines = format!("- {{ name: wasm, kind: fs.directory, directory: '{}' }}\n", guests.display());
@@ -40,15 +45,20 @@ impl Ours {
             }
             lines.push('\n');
         }
-        Ours::build(tempfile::tempdir().expect("a folder"), &lines, settings)
+        Ours::build(tempfile::tempdir().expect("a folder"), &lines, host, settings)
     }
 
-    /// A runtime of the application in this folder with these entries.
-    pub(crate) fn build(app: TempDir, entries: &str, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Ours {
+    /// A runtime of the application in this folder with these entries and fields of its host.
+    pub(crate) fn build(
+        app: TempDir,
+        entries: &str,
+        host: &str,
+        settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
+    ) -> Ours {
         let allows = if entries.contains("preempt: none") { ", allow_preempt_none: true" } else { "" };
         let index = format!(
             "version: '1.0'\nnamespace: app\nentries:\n\
-             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS}{allows} }} }}\n{entries}"
+             - {{ name: processes, kind: process.host, host: {{ workers: {WORKERS}{allows}{host} }} }}\n{entries}"
         );
         std::fs::write(app.path().join("_index.yaml"), index).expect("a file");
         let built = settings(Runtime::builder().load(app.path())).build();

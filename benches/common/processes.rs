@@ -60,7 +60,7 @@ impl Processes {
                 Ok(())
             }
         };
-        let ours = Ours::build(app, &entries, |builder| settings(builder).native("app:starter", starter));
+        let ours = Ours::build(app, &entries, "", |builder| settings(builder).native("app:starter", starter));
         let (numbers, started) = (Mutex::new(Numbers::Own { added: 0 }), Mutex::new(started));
         let (entry, host) = (id("run"), id("processes"));
         let made = Arc::new(Processes { ours, entry, host, is_command, numbers, started });

@@ -9,7 +9,8 @@
 //! With thousands of guests the peer takes its instances from wasmtime's pooling allocator, without copy-on-write images:
 //! on demand and with them, ten thousand instances take more mappings than Linux gives a process (65530). On demand without
 //! them they fit as well, and the peer is a third slower. Our side is measured with its slabs, or what `WIPPY_BENCH_ALLOCATOR`
-//! says, and with a pool. Each is made for its crowd and gone afterwards, since a pool keeps mappings that the others need then.
+//! says, and with a pool; with thousands its host says how many (`max_processes`). Each is made for its crowd and gone
+//! afterwards, since a pool keeps mappings that the others need then.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -120,10 +121,12 @@ fn pool(config: &mut Config, count: usize) {
 /// One of our sides.
 fn ours(name: &'static str, count: usize, allocator: Allocator) -> Side {
     let entry = "- { name: sleep, guest: sleeper, method: sleep-ms, imports: [wasi:clocks, wasi:poll] }";
-    let make = move || Ours::with(entry, |builder| builder.tick(TICK).allocator(allocator));
+    // As it is told to those who have very many: memories lie closer together then, and none has a mapping of its own.
+    let host = if count >= POOLED_FROM { format!(", max_processes: {}", 2 * count) } else { String::new() };
+    let make = move || Ours::on(entry, &host, |builder| builder.tick(TICK).allocator(allocator));
     let mut kept = None;
     side(name, move |lateness| {
-        let ours = kept.take().unwrap_or_else(make);
+        let ours = kept.take().unwrap_or_else(&make);
         let start = |ms| ours.spawn("sleep", [Payload::from(ms)]);
         let late = crowd(count, start, |guest| result(guest.wait()).as_u64().expect("nanoseconds"), lateness);
         if count < POOLED_FROM {
