@@ -1,5 +1,5 @@
-//! Guests among processes: what they start, say, hear and watch, and what they are refused. `WIPPY_TEST_SIZE=long` has ten
-//! thousand of them at once and a million messages.
+//! Guests among processes: what they start, say, hear and watch, and what they are refused. `WIPPY_TEST_SIZE=long` has a
+//! hundred thousand of them at once and a million messages; `WIPPY_TEST_CROWD` says another number of processes.
 
 /// Which entries, hosts and processes an entry's `process:` block lets a guest have to do with, and how its bounds answer.
 mod rules;
@@ -9,10 +9,11 @@ mod flat;
 
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use wippy::process::{Exit, Payload, ProcessHandle, Start, State};
 use wippy::reactor::Clock;
 
-use super::support::{House, fixture, run_in};
+use super::support::{House, app, fixture, guest_index, run_in};
 
 /// Every function of the guest as an entry of its own, with nothing forbidden.
 const ENTRIES: [(&str, &str); 10] = [
@@ -43,6 +44,18 @@ fn entries() -> String {
 
 fn house() -> House {
     House::new(&entries())
+}
+
+/// One at a time: they take some gigabytes when they are large.
+static CROWDED: Mutex<()> = Mutex::new(());
+
+/// A house for very many processes.
+fn large_house() -> House {
+    let index = guest_index(&entries()).replace(
+        "name: processes, kind: process.host }",
+        "name: processes, kind: process.host, host: { max_processes: 4000000 } }",
+    );
+    House::of(app(&[("_index.yaml", &index)]), Clock::real())
 }
 
 /// Starts an entry on a host.
@@ -90,16 +103,16 @@ fn named(text: &str, known: &mut Vec<String>) -> String {
 
 /// How many processes there are at once, and how many messages a flood has.
 fn sizes() -> (u32, u32) {
-    if std::env::var("WIPPY_TEST_SIZE").is_ok_and(|size| size == "long") {
-        (10_000, 1_000_000)
-    } else {
-        (1_000, 10_000)
-    }
+    let said = std::env::var("WIPPY_TEST_CROWD").ok().and_then(|count| count.parse().ok());
+    let is_long = std::env::var("WIPPY_TEST_SIZE").is_ok_and(|size| size == "long");
+    let (nodes, messages) = if is_long { (100_000, 1_000_000) } else { (1_000, 10_000) };
+    (said.unwrap_or(nodes), messages)
 }
 
 #[test]
 fn a_token_goes_round() {
-    let (house, (nodes, _)) = (house(), sizes());
+    let _alone = CROWDED.lock();
+    let (house, (nodes, _)) = (large_house(), sizes());
     let exit = start_on(&house, "processes", "ring", [nodes.into(), 10.into()]).wait();
     let text = format!("{nodes} processes passed the token round 10 times: {} hops", nodes * 10);
     assert_eq!(exit, Exit::Returned([("ok", Payload::from(text))].into_iter().collect()));
@@ -108,7 +121,8 @@ fn a_token_goes_round() {
 
 #[test]
 fn a_chain_of_links_ends_with_its_last() {
-    let (house, (nodes, _)) = (house(), sizes());
+    let _alone = CROWDED.lock();
+    let (house, (nodes, _)) = (large_house(), sizes());
     let Exit::Returned(said) = start_on(&house, "processes", "cascade", [nodes.into()]).wait() else {
         panic!("it returns")
     };
@@ -130,7 +144,7 @@ fn a_flood_waits_for_room_and_loses_nothing() {
 /// Nobody is left, as soon as those that were told to end have.
 #[track_caller]
 fn assert_all_gone(house: &House) {
-    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    let patience = std::time::Instant::now() + Duration::from_secs(600);
     while house.runtime.manager().hosts().any(|host| host.live() > 0) {
         assert!(std::time::Instant::now() < patience, "processes are left");
         std::thread::sleep(Duration::from_millis(1));
