@@ -227,8 +227,12 @@ impl Table {
         entered.saturating_sub(left)
     }
 
+    /// All of them, in the order in which they came: who waits for another one is before that one.
     pub(super) fn all(&self) -> Vec<Arc<ProcessCell>> {
-        self.shards.iter().flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
+        let living = |shard: &Shard| shard.lock().values().cloned().collect::<Vec<_>>();
+        let mut all: Vec<_> = self.shards.iter().flat_map(living).collect();
+        all.sort_unstable_by_key(|cell| cell.pid.unique());
+        all
     }
 
     /// Waits until no process is left or the deadline, if there is one, has passed; true when none is left.

@@ -135,10 +135,14 @@ impl Program {
                 warm_target = warm.target;
                 (warm.store, Some(warm.linked), &warm_target)
             }
-            None => match self.store(linkage.target(), birth, &input) {
-                Ok(store) => (store, None, linkage.target()),
-                Err(failure) => return Over::at_once(Exit::Failed(failure)),
-            },
+            None => {
+                // Once: another one may be there the next time.
+                let target = linkage.target();
+                match self.store(target, birth, &input) {
+                    Ok(store) => (store, None, target),
+                    Err(failure) => return Over::at_once(Exit::Failed(failure)),
+                }
+            }
         };
         store.set_hostcall_fuel(transfer_max(&usage));
         if let Some(fuel) = usage.limits().max_fuel
