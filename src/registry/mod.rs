@@ -66,7 +66,7 @@ pub(crate) use position::Span;
 pub use spec::*;
 pub(crate) use spec::{MAX_DROP_OLDEST, MAX_TOPIC};
 pub use startup::{PlannedService, StartPlan};
-#[cfg(feature = "lua")]
+#[cfg(any(feature = "cli", feature = "lua"))]
 pub(crate) use units::parse_duration;
 
 /// A value as it was read: texts, numbers, lists, mappings.
