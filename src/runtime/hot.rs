@@ -45,6 +45,8 @@ fn a_program_that_is_started_often_gets_code_of_its_own_on_each_worker() {
     assert_eq!(runtime._engines.own(), 0, "not for one start");
     heat(&runtime, 2);
     assert_eq!(runtime._engines.own(), 2, "one for each worker, however often it is started");
+    // Guests begin all the time while the code appears, and each runs on the engine on which it began.
+    (0..10).for_each(|_| heat(&self::runtime(2), 2));
 }
 
 #[test]
