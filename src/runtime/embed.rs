@@ -90,6 +90,9 @@ impl RuntimeBuilder {
     /// | `wasm_backtrace_max_frames` | 32 |
     /// | `cache` | see [`cache`](Self::cache) |
     ///
+    /// What it finds is the engine's default, but for `native_unwind_info`: it is off, since nothing unwinds through guests, and a
+    /// profiler may have it on.
+    ///
     /// A configuration that the engine does not take is [`BuildError::Engine`](super::BuildError::Engine), and a binary that
     /// needs a proposal that was switched off is a problem of its entry.
     ///
