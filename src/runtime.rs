@@ -268,15 +268,6 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Makes a runtime for this process and for services: nobody will start or call anything else from outside, so what neither
-    /// of them can reach is checked only.
-    #[cfg(feature = "cli")]
-    #[must_use]
-    pub(crate) fn command(mut self, entry: EntryId) -> Self {
-        self.command = Some(entry);
-        self
-    }
-
     /// Who is told how loading goes on.
     #[must_use]
     pub fn progress(mut self, progress: Arc<dyn Progress>) -> Self {

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+#[cfg(feature = "cli")]
+use super::RuntimeBuilder;
 use crate::registry::{EntryId, Registry, Spec};
 use crate::wasi::Profile;
 
@@ -19,6 +21,17 @@ fn keeps_to_itself(id: &EntryId, registry: &Registry) -> bool {
     let Some(Spec::ProcessWasm(spec)) = registry.get(id).map(|entry| entry.spec()) else { return false };
     let reaches = |import: &String| matches!(Profile::parse(import), Err(_) | Ok(Profile::Funcs | Profile::Process));
     !spec.imports.iter().any(reaches)
+}
+
+#[cfg(feature = "cli")]
+impl RuntimeBuilder {
+    /// Makes a runtime for this process and for services: nobody will start or call anything else from outside, so what neither
+    /// of them can reach is checked only.
+    #[must_use]
+    pub(crate) fn command(mut self, entry: EntryId) -> Self {
+        self.command = Some(entry);
+        self
+    }
 }
 
 #[cfg(test)]

@@ -271,11 +271,16 @@ impl Engines {
         Ok(engine)
     }
 
-    /// The engine of this class that one worker has for itself, to compile a binary of this size. `None` when there is none: in a
-    /// pool each engine would take all of its slots once more, images that are mapped come from large binaries, and what is
-    /// compiled twice is bounded.
+    /// Whether a worker may have an engine of this class for itself: in a pool each engine would take all of its slots once more,
+    /// and images that are mapped come from large binaries.
+    pub(super) fn may_be_own(&self, class: EngineClass) -> bool {
+        self.0.allocator.slots().is_none() && !class.maps_images()
+    }
+
+    /// The engine of this class that one worker has for itself, to compile a binary of this size. `None` when there is none: it
+    /// [may not](Self::may_be_own) have one, or so much was compiled twice already as may be.
     pub(super) fn of_worker(&self, class: EngineClass, worker: ThreadId, binary: usize) -> Option<Engine> {
-        if self.0.allocator.slots().is_some() || class.maps_images() {
+        if !self.may_be_own(class) {
             return None;
         }
         let mut of_workers = self.0.of_workers.write();

@@ -26,7 +26,7 @@ use super::allocator::Supply;
 use super::engine::{EngineClass, Engines};
 use super::footprint::Needs;
 use super::host::{HostFunctions, Listed};
-use super::module::{Code, CompileError};
+use super::module::{Code, CompileError, is_inert};
 use super::program::{self, Program, Startable, Surroundings};
 use super::replica::Linkage;
 use super::value::Signature;
@@ -320,9 +320,10 @@ impl Work<'_> {
         if let Some(code) = code {
             warn_of_imports(entry, spec, code, self.sources.hosts, listed, flaws);
         }
+        let is_inert = is_inert(bytes);
         let linkage = |class| {
-            let target = target(entry, spec, ((hash, class), bytes), &self.codes, listed, &self.linkers)?;
-            let again = again(spec, (hash, class), bytes, listed, (self.sources.hosts, self.engines));
+            let target = target(entry, spec, ((hash, class), is_inert), &self.codes, listed, &self.linkers)?;
+            let again = again(spec, (hash, class), (bytes, is_inert), listed, (self.sources.hosts, self.engines));
             Ok(Linkage::new(class, target, again))
         };
         // What is wrong is wrong with every engine: it is told once.

@@ -13,7 +13,7 @@ use crate::wasi::{self, Profile};
 use crate::wasm::engine::{EngineClass, Engines};
 use crate::wasm::exports::{self, MethodError, START};
 use crate::wasm::host::{self, HostFunctions, Listed, Provided};
-use crate::wasm::module::{Code, chain, is_inert};
+use crate::wasm::module::{Code, chain};
 use crate::wasm::program::{Target, runs_before};
 use crate::wasm::replica::Again;
 use crate::wasm::state::State;
@@ -132,7 +132,7 @@ pub(super) fn refuse_component_profiles(entry: &Entry, spec: &GuestSpec<'_>, pro
 pub(super) fn target(
     entry: &Entry,
     spec: &GuestSpec<'_>,
-    (code, bytes): ((Hash, EngineClass), &[u8]),
+    (code, is_inert): ((Hash, EngineClass), bool),
     codes: &Codes,
     listed: &Listed,
     linkers: &Linkers,
@@ -141,7 +141,7 @@ pub(super) fn target(
         let message = format!("`{}`: {error}", spec.code.name());
         Box::new(problem(entry, "invalid-binary", spec.code.field(), message))
     })?;
-    let linked = linkers.link(code, (compiled, is_inert(bytes)), (spec.method, spec.wit), listed);
+    let linked = linkers.link(code, (compiled, is_inert), (spec.method, spec.wit), listed);
     linked.map_err(|wrong| match wrong {
         Wrong::Method(error) => wrong_method(entry, &error),
         Wrong::Call(field, message) => Box::new(problem(entry, "uncallable-method", field, message)),
@@ -149,19 +149,19 @@ pub(super) fn target(
     })
 }
 
-/// How that is done once more on another engine. None for code that was not compiled in a moment and lies in no cache.
+/// How that is done once more on another engine. None where no worker may have one, so that nobody keeps the binary for it, and for
+/// code that was not compiled in a moment and lies in no cache.
 pub(super) fn again(
     spec: &GuestSpec<'_>,
     (hash, class): (Hash, EngineClass),
-    bytes: &Arc<[u8]>,
+    (bytes, is_inert): (&Arc<[u8]>, bool),
     listed: &Listed,
     (hosts, engines): (&HostFunctions, &Engines),
 ) -> Option<Again> {
-    if bytes.len() > RECOMPILED_MAX && engines.cache_directory().is_none() {
+    if !engines.may_be_own(class) || bytes.len() > RECOMPILED_MAX && engines.cache_directory().is_none() {
         return None;
     }
     let (binary, listed, hosts) = (Arc::clone(bytes), listed.clone(), hosts.clone());
-    let is_inert = is_inert(bytes);
     let (method, wit) = (spec.method.to_owned(), spec.wit.map(str::to_owned));
     let make = move |engine: &Engine| {
         let code = Code::compile(engine, &binary).ok()?;
