@@ -135,7 +135,8 @@ const NOT_STEPPING: u64 = u64::MAX;
 /// What one process has used, beside what it may. Read from any thread, and after the end of the process.
 #[derive(Debug)]
 pub struct Usage {
-    limits: Limits,
+    /// Those of many processes.
+    limits: Arc<Limits>,
     /// When the process was spawned, in nanoseconds of its host's clock.
     born_ns: u64,
     /// When the present step began, or [`NOT_STEPPING`].
@@ -164,9 +165,9 @@ impl Default for Usage {
 impl Usage {
     /// The bookkeeping of a process that is born now.
     #[must_use]
-    pub fn new(limits: Limits, born_ns: u64) -> Self {
+    pub fn new(limits: impl Into<Arc<Limits>>, born_ns: u64) -> Self {
         Self {
-            limits,
+            limits: limits.into(),
             born_ns,
             step_began_ns: AtomicU64::new(NOT_STEPPING),
             cpu_ns: AtomicU64::new(0),
@@ -184,7 +185,7 @@ impl Usage {
 
     /// The bookkeeping of a process that is born now with what another one has left: what that held is held by this one, and
     /// all that is used up begins at zero. Not before the end of the other one, whose own counters say nothing from then on.
-    pub(crate) fn following(other: &Arc<Self>, limits: Limits, born_ns: u64) -> Self {
+    pub(crate) fn following(other: &Arc<Self>, limits: Arc<Limits>, born_ns: u64) -> Self {
         let first = other.first.as_ref().unwrap_or(other);
         // Who holds something from before counts with the first one: what it reads and writes, too.
         first.bytes_in.store(0, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use wippy::RuntimeBuilder;
-use wippy::process::{Birth, Exit, Payload, ProcessHandle, Start};
+use wippy::process::{Birth, Exit, Launcher, Payload, ProcessHandle, Start};
 use wippy::registry::EntryId;
 
 use super::guests::{Guest, Kind};
@@ -68,10 +68,19 @@ impl Processes {
         made
     }
 
-    /// What starts a process for an item.
+    /// What starts processes.
+    pub(crate) fn launcher(&self) -> Launcher<'_> {
+        self.ours.runtime.manager().launcher(&self.entry, &self.host).expect("an entry and a host")
+    }
+
+    /// The same start with more said of it.
     pub(crate) fn start(&self, numbers: Numbers, item: u64) -> Start {
-        let start = Start::new(self.entry.clone(), self.host.clone());
-        if self.is_command { start } else { start.input([Payload::from(numbers.argument(item))]) }
+        Start::new(self.entry.clone(), self.host.clone()).input(self.input(numbers, item))
+    }
+
+    /// What a process is given for an item.
+    pub(crate) fn input(&self, numbers: Numbers, item: u64) -> Vec<Payload> {
+        if self.is_command { Vec::new() } else { vec![Payload::from(numbers.argument(item))] }
     }
 
     /// Checks how a process ended that was for an item.
@@ -101,13 +110,14 @@ impl Processes {
     async fn start_all(&self, first: u64, items: u64) {
         let numbers = *self.numbers.lock().expect("nobody panics with it");
         let mut running: VecDeque<(u64, ProcessHandle)> = VecDeque::with_capacity(WINDOW);
+        let launcher = self.launcher();
         for item in (first..items).step_by(WORKERS) {
             if running.len() == WINDOW {
                 for (item, process) in running.drain(..WINDOW.div_ceil(2)).rev() {
                     self.check(numbers, item, &process.await);
                 }
             }
-            running.push_back((item, self.ours.runtime.manager().spawn(self.start(numbers, item)).expect("room")));
+            running.push_back((item, launcher.spawn(self.input(numbers, item)).expect("room")));
         }
         for (item, process) in running.into_iter().rev() {
             self.check(numbers, item, &process.await);
@@ -117,8 +127,8 @@ impl Processes {
     /// The same from a thread outside.
     pub(crate) fn run_from_outside(&self, numbers: Numbers, items: u64) -> Duration {
         let begin = Instant::now();
-        let manager = self.ours.runtime.manager();
-        let start = |item| manager.spawn(self.start(numbers, item)).expect("a host with room");
+        let launcher = self.launcher();
+        let start = |item| launcher.spawn(self.input(numbers, item)).expect("a host with room");
         let wait = |item, process: ProcessHandle| self.check(numbers, item, &process.wait());
         windowed(items, WORKERS * WINDOW, start, wait);
         begin.elapsed()

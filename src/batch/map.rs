@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 
 use super::captured::{Captured, Output};
+use super::chunk::{Lane, Tried};
 use super::feed::{Fed, Feed};
 use super::ready::Ready;
 use crate::process::{
@@ -56,6 +57,9 @@ pub struct Map<F> {
     refused: VecDeque<Begun>,
     next_index: u64,
     ready: Arc<Ready>,
+    /// The way of items that may do without a process; none where there is no such way, or nobody has looked.
+    lane: Option<Lane>,
+    has_looked: bool,
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     completed: Vec<usize>,
@@ -72,10 +76,10 @@ pub struct Map<F> {
 }
 
 /// An item that is not over.
-struct Begun {
+pub(super) struct Begun {
     index: u64,
-    attempts: u32,
-    input: Vec<Payload>,
+    pub(super) attempts: u32,
+    pub(super) input: Vec<Payload>,
 }
 
 /// An item that was over before its turn; nothing of one that was skipped.
@@ -99,8 +103,13 @@ pub struct Done {
     pub result: Result<Payload, ItemError>,
     /// What it wrote in its last try, when it is [captured](Map::capture).
     pub output: Output,
-    /// The process of the last try, for its [report](ProcessHandle::report); none when it could not be started.
+    /// The process of the last try, for its [report](ProcessHandle::report); none when it could not be started, or was over
+    /// so soon that it did not become one.
     pub process: Option<ProcessHandle>,
+    /// What the last try took from its beginning to its end; none when there was none.
+    pub wall: Option<Duration>,
+    /// The time that its guest had on a worker.
+    pub cpu: Duration,
 }
 
 /// Why an item led to no value.
@@ -147,6 +156,7 @@ impl ItemError {
 }
 
 /// What a map has to give within a time.
+#[allow(clippy::large_enum_variant, reason = "it is looked at where it is returned, and never kept")]
 #[derive(Debug)]
 pub enum Next {
     /// An item is over.
@@ -194,6 +204,8 @@ impl<F: Feed> Map<F> {
             refused: VecDeque::new(),
             next_index: 0,
             ready: Arc::default(),
+            lane: None,
+            has_looked: false,
             slots: Vec::new(),
             free: Vec::new(),
             completed: Vec::new(),
@@ -263,7 +275,7 @@ impl<F: Feed> Map<F> {
     /// How many items are in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len() - self.free.len() + self.lane.as_ref().map_or(0, Lane::items)
     }
 
     /// The index of the next input: so many have begun.
@@ -286,8 +298,9 @@ impl<F: Feed> Map<F> {
         self.stop();
         self.retries = 0;
         self.slots.iter().flatten().for_each(|slot| slot.process.terminate());
+        self.lane.iter().for_each(Lane::stop);
         for item in std::mem::take(&mut self.refused) {
-            self.hand_out(Done::without_process(item, ItemError::Ended(Exit::Terminated)));
+            self.hand_out(Done::without_process(&item, ItemError::Ended(Exit::Terminated)));
         }
     }
 
@@ -364,19 +377,41 @@ impl<F: Feed> Map<F> {
     fn collect(&mut self) {
         debug_assert!(self.completed.is_empty(), "they are looked at at once");
         let mut keys = std::mem::take(&mut self.completed);
-        self.ready.take(&mut keys);
+        let returned = self.ready.take(&mut keys);
         for key in keys.drain(..) {
             let Some(slot) = self.slots[key].take() else { continue };
             self.free.push(key);
-            self.over(slot);
+            let Slot { item, process, captured } = slot;
+            let result = self.result(process.exit().unwrap_or(Exit::Terminated));
+            self.over(item, result, |done| {
+                done.output = captured.map(|captured| captured.take()).unwrap_or_default();
+                (done.wall, done.cpu) = (process.wall(), process.usage().cpu());
+                done.process = Some(process);
+            });
         }
         self.completed = keys;
+        for chunk in returned {
+            let is_stopped = self.lane.as_mut().is_some_and(|lane| {
+                lane.settle(&chunk);
+                lane.is_stopped()
+            });
+            for Tried { item, ran } in chunk.items {
+                match ran {
+                    Some(ran) => {
+                        let result = self.result(ran.exit);
+                        self.over(item, result, |done| (done.wall, done.cpu) = (Some(ran.time), ran.time));
+                    }
+                    None if is_stopped => {
+                        self.hand_out(Done::without_process(&item, ItemError::Ended(Exit::Terminated)));
+                    }
+                    None => self.begin(item),
+                }
+            }
+        }
     }
 
-    fn over(&mut self, slot: Slot) {
-        let Slot { item, process, captured } = slot;
-        let exit = process.exit().unwrap_or(Exit::Terminated);
-        let result = self.result(exit);
+    /// A try has ended: the item is over, or begins again.
+    fn over(&mut self, item: Begun, result: Result<Payload, ItemError>, tell: impl FnOnce(&mut Done)) {
         if let Err(error) = &result
             && item.attempts <= self.retries
             && error.is_worth_a_retry()
@@ -384,9 +419,9 @@ impl<F: Feed> Map<F> {
             self.begin(item);
             return;
         }
-        let output = captured.map(|captured| captured.take()).unwrap_or_default();
-        let Begun { index, attempts, .. } = item;
-        self.hand_out(Done { index, attempts, result, output, process: Some(process) });
+        let mut done = Done::of(&item, result);
+        tell(&mut done);
+        self.hand_out(done);
     }
 
     fn result(&self, exit: Exit) -> Result<Payload, ItemError> {
@@ -427,6 +462,13 @@ impl<F: Feed> Map<F> {
 
     /// Begins items up to the bounds.
     fn fill(&mut self) {
+        self.fill_up();
+        if let Some(lane) = &mut self.lane {
+            lane.send(&self.ready);
+        }
+    }
+
+    fn fill_up(&mut self) {
         for _ in 0..self.refused.len() {
             let Some(item) = self.refused.pop_front() else { break };
             self.begin(item);
@@ -436,12 +478,12 @@ impl<F: Feed> Map<F> {
                 Fed::Item(input) => {
                     let index = self.next_index;
                     self.next_index += 1;
-                    self.begin(Begun { index, attempts: 0, input });
+                    self.begin_first(Begun { index, attempts: 0, input });
                 }
                 Fed::Unreadable(message) => {
                     let item = Begun { index: self.next_index, attempts: 0, input: Vec::new() };
                     self.next_index += 1;
-                    self.hand_out(Done::without_process(item, ItemError::Input(message)));
+                    self.hand_out(Done::without_process(&item, ItemError::Input(message)));
                 }
                 Fed::Skip => {
                     self.next_index += 1;
@@ -456,6 +498,21 @@ impl<F: Feed> Map<F> {
     fn has_room(&self) -> bool {
         let ahead = self.early_items + self.out.len();
         self.in_flight() < self.window && ahead < AHEAD_WINDOWS * self.window
+    }
+
+    /// The first try of an item.
+    fn begin_first(&mut self, item: Begun) {
+        if !std::mem::replace(&mut self.has_looked, true) {
+            let prepared = self.manager.prepare(&self.entry, &self.host, &self.limits);
+            self.lane = prepared.map(|prepared| Lane::new(prepared, self.window));
+        }
+        let item = match &mut self.lane {
+            Some(lane) => lane.take(item, &self.ready),
+            None => Err(item),
+        };
+        if let Err(item) = item {
+            self.begin(item);
+        }
     }
 
     fn begin(&mut self, item: Begun) {
@@ -495,7 +552,7 @@ impl<F: Feed> Map<F> {
             }
             Err(error) => {
                 self.free.push(key);
-                self.hand_out(Done::without_process(item, error.into()));
+                self.hand_out(Done::without_process(&item, error.into()));
             }
         }
         None
@@ -514,9 +571,13 @@ impl<F> fmt::Debug for Map<F> {
 }
 
 impl Done {
-    fn without_process(item: Begun, error: ItemError) -> Self {
-        let Begun { index, attempts, .. } = item;
-        Self { index, attempts, result: Err(error), output: Output::default(), process: None }
+    fn of(item: &Begun, result: Result<Payload, ItemError>) -> Self {
+        let Begun { index, attempts, .. } = *item;
+        Self { index, attempts, result, output: Output::default(), process: None, wall: None, cpu: Duration::ZERO }
+    }
+
+    fn without_process(item: &Begun, error: ItemError) -> Self {
+        Self::of(item, Err(error))
     }
 }
 
@@ -551,7 +612,7 @@ impl<F: Feed + Unpin> Stream for Map<F> {
             && let Some(item) = map.refused.pop_front()
         {
             if let Some((item, busy)) = map.begin_by(item, |manager, start| manager.spawn(start)) {
-                map.hand_out(Done::without_process(item, busy.into()));
+                map.hand_out(Done::without_process(&item, busy.into()));
             }
             return map.advance(Some(context));
         }
@@ -561,6 +622,7 @@ impl<F: Feed + Unpin> Stream for Map<F> {
 
 impl<F> Drop for Map<F> {
     fn drop(&mut self) {
+        self.lane.iter().for_each(Lane::stop);
         for slot in self.slots.iter().flatten() {
             if slot.process.state() != State::Complete {
                 slot.process.terminate();

@@ -12,6 +12,7 @@
 //! - A journal confirms only records that the output has: whenever the program is ended, a resumed batch has each index once.
 
 mod captured;
+mod chunk;
 mod done;
 mod feed;
 mod halt;

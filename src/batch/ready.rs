@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::chunk::Returned;
+
 /// The keys of completed items. It never holds more than there are items in flight.
 ///
 /// A consumer that is woken for every item spends more on being woken than a short item takes. So it says how many it wants
@@ -18,6 +20,10 @@ pub(super) struct Ready {
 #[derive(Default)]
 struct State {
     done: Vec<usize>,
+    /// Chunks of items that were run, or not.
+    returned: Vec<Returned>,
+    /// How many items are in them.
+    returned_items: usize,
     /// Whether somebody said that there is something else to look at.
     poked: bool,
     /// How many the consumer waits for; zero when it does not wait.
@@ -27,7 +33,7 @@ struct State {
 
 impl State {
     fn is_enough(&self, wanted: usize) -> bool {
-        self.poked || self.done.len() >= wanted
+        self.poked || self.done.len() + self.returned_items >= wanted
     }
 }
 
@@ -36,6 +42,14 @@ impl Ready {
     pub(super) fn push(&self, key: usize) {
         let mut state = self.state.lock();
         state.done.push(key);
+        self.tell(state);
+    }
+
+    /// A worker is through with these.
+    pub(super) fn give_back(&self, chunk: Returned) {
+        let mut state = self.state.lock();
+        state.returned_items += chunk.items.len();
+        state.returned.push(chunk);
         self.tell(state);
     }
 
@@ -59,11 +73,13 @@ impl Ready {
         }
     }
 
-    /// Moves what has completed into `keys`, which is empty.
-    pub(super) fn take(&self, keys: &mut Vec<usize>) {
+    /// Moves what has completed into `keys`, which is empty, and returns the chunks.
+    pub(super) fn take(&self, keys: &mut Vec<usize>) -> Vec<Returned> {
         let mut state = self.state.lock();
         state.poked = false;
+        state.returned_items = 0;
         std::mem::swap(&mut state.done, keys);
+        std::mem::take(&mut state.returned)
     }
 
     /// Blocks until so many have completed, until a poke, or until the deadline; false when it was the deadline.

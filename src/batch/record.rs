@@ -79,11 +79,22 @@ impl<'a> Problem<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::process::{LimitExceeded, Trap};
 
     fn record(result: Result<Payload, ItemError>) -> String {
-        Done { index: 3, attempts: 1, result, output: Output::default(), process: None }.record()
+        Done {
+            index: 3,
+            attempts: 1,
+            result,
+            output: Output::default(),
+            process: None,
+            wall: None,
+            cpu: Duration::ZERO,
+        }
+        .record()
     }
 
     #[test]
@@ -111,7 +122,15 @@ mod tests {
     #[test]
     fn attempts_and_output_are_said_when_there_is_something_to_say() {
         let output = Output { stdout: b"hi\n".to_vec(), stderr: vec![b'?', 0xff], dropped: 2 };
-        let done = Done { index: 0, attempts: 2, result: Ok(1.into()), output, process: None };
+        let done = Done {
+            index: 0,
+            attempts: 2,
+            result: Ok(1.into()),
+            output,
+            process: None,
+            wall: None,
+            cpu: Duration::ZERO,
+        };
         let expected = r#"{"index":0,"ok":1,"attempts":2,"stdout":"hi\n","stderr":"?�","dropped":2}"#;
         assert_eq!(done.record(), expected);
     }

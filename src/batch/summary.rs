@@ -18,7 +18,7 @@ pub struct Summary {
     items: u64,
     failures: BTreeMap<&'static str, u64>,
     retried: u64,
-    /// Nanoseconds from spawn to end, of the last try of each item.
+    /// Nanoseconds from beginning to end, of the last try of each item.
     latency: Option<Histogram<u64>>,
     cpu: Duration,
 }
@@ -39,9 +39,8 @@ impl Summary {
         if let Err(error) = &done.result {
             *self.failures.entry(error.cause()).or_default() += 1;
         }
-        let Some(process) = &done.process else { return };
-        self.cpu += process.usage().cpu();
-        if let (Some(latency), Some(wall)) = (&mut self.latency, process.wall()) {
+        self.cpu += done.cpu;
+        if let (Some(latency), Some(wall)) = (&mut self.latency, done.wall) {
             // It grows to hold what it is given, up to half of all there is.
             let nanos = u64::try_from(wall.as_nanos()).unwrap_or(u64::MAX);
             let _ = latency.record(nanos.min(u64::MAX / 2));
@@ -151,7 +150,7 @@ mod tests {
 
     fn done(attempts: u32, error: Option<ItemError>) -> Done {
         let result = error.map_or(Ok(1.into()), Err);
-        Done { index: 0, attempts, result, output: Output::default(), process: None }
+        Done { index: 0, attempts, result, output: Output::default(), process: None, wall: None, cpu: Duration::ZERO }
     }
 
     #[test]

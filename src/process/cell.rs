@@ -100,6 +100,7 @@ pub(super) enum LinkDown {
 }
 
 /// What a start says of the cell of its process.
+#[derive(Default)]
 pub(super) struct Beginning {
     pub(super) parent: Option<Pid>,
     pub(super) calls: CallChain,

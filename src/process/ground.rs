@@ -57,7 +57,7 @@ pub(super) struct Spot {
     /// What this worker makes processes of.
     pub(super) program: Arc<dyn Program>,
     /// What its processes may use, and what they take, where a start says nothing of it.
-    pub(super) usual: OnceLock<(Limits, Footprint)>,
+    pub(super) usual: OnceLock<(Arc<Limits>, Footprint)>,
 }
 
 impl Spot {

@@ -20,7 +20,9 @@ use super::message::{SignalError, Topic};
 use super::peers::Peers;
 use super::table::{Bounds, Full, Place, Table};
 use super::task::{ProcessTask, Unborn};
-use super::{Pid, ProcessHandle, Program, Snapshot, SpawnError, Start, Stdio, Tasks, topology};
+use super::{
+    ContextValues, Payload, Pid, Prepared, ProcessHandle, Program, Snapshot, SpawnError, Start, Stdio, Tasks, topology,
+};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -218,15 +220,13 @@ impl Host {
         manager: &Manager,
     ) -> Result<ProcessHandle, SpawnError> {
         program.check(&start.input).map_err(|error| SpawnError::Arguments { entry: start.entry.clone(), error })?;
-        if !program.is_preemptible() && !self.rules.allow_preempt_none {
-            return Err(SpawnError::PreemptNone { entry: start.entry.clone(), host: self.id.clone() });
-        }
+        self.check_preemptible(program)?;
         start.check_context()?;
         self.check_open()?;
         let (scheduler, grounds) = self.machinery(manager.realm())?;
         let ground = &grounds[scheduler.current_worker().unwrap_or(grounds.len() - 1)];
         let spot = ground.spot(program);
-        let (limits, footprint) = self.limits(start, &spot)?;
+        let (limits, footprint) = self.limits(&start.limits, &spot)?;
         let bond = Bond::of(start, manager)
             .map_err(|error| SpawnError::Signal { entry: start.entry.clone(), error: error.into() })?;
         // Most often it is known before anything is made.
@@ -242,28 +242,19 @@ impl Host {
             }
             None => (None, Admission::new(Arc::clone(ground), self.admit(ground, &footprint, deadline)?)),
         };
-        let unique = self.next.fetch_add(1, Ordering::Relaxed);
-        let pid = Pid::new(ground.host().id.clone(), unique);
         let born_ns = ground.clock.now().as_nanos();
         let usage = Arc::new(match &kept {
             Some((_, before)) => Usage::following(before, limits, born_ns),
             None => Usage::new(limits, born_ns),
         });
-        let mailbox = Mailbox::new(self.rules.mailbox, spot.program.receives());
-        for topic in &self.rules.drop_oldest {
-            mailbox.drop_oldest(topic.clone());
-        }
         let beginning = Beginning {
             parent: start.starter.as_ref().map(|starter| starter.pid().clone()),
             calls: std::mem::take(&mut start.calls),
             traps_links: start.trap_links,
             watchers: std::mem::take(&mut start.watchers),
         };
-        let cell = Arc::new(ProcessCell::new(pid, spot, Arc::clone(ground), usage, mailbox, beginning));
-        let stdio = start.stdio.take().unwrap_or(match self.kind {
-            HostKind::Terminal => Stdio::Terminal,
-            HostKind::Process => Stdio::Log,
-        });
+        let cell = self.cell(ground, spot, usage, beginning);
+        let stdio = start.stdio.take().unwrap_or(self.stdio());
         let inherited = start.starter.as_ref().map(Peers::security);
         let context = start.starter.as_ref().map(Peers::context).cloned().unwrap_or_default();
         let context = context.with(std::mem::take(&mut start.context));
@@ -277,23 +268,83 @@ impl Host {
             Ok(None) => {}
             Ok(Some(owner)) => {
                 start.watchers = cell.forget();
-                self.table.remove(unique);
+                self.table.remove(cell.pid.unique());
                 drop((unborn, admission));
                 return signal(owner, start, &bond);
             }
             Err(error) => {
                 drop(cell.forget());
-                self.table.remove(unique);
+                self.table.remove(cell.pid.unique());
                 return Err(SpawnError::Signal { entry: start.entry.clone(), error: error.into() });
             }
         }
+        self.hand_over(scheduler, cell, unborn, admission.into_place(), start.keep.take())
+    }
+
+    /// Starts a process of `program` of which nothing is said but its arguments.
+    pub(super) fn launch(
+        &self,
+        program: &Arc<dyn Program>,
+        input: Vec<Payload>,
+        manager: &Manager,
+    ) -> Result<ProcessHandle, SpawnError> {
+        program.check(&input).map_err(|error| SpawnError::Arguments { entry: program.entry().clone(), error })?;
+        self.check_preemptible(program)?;
+        self.check_open()?;
+        let (scheduler, grounds) = self.machinery(manager.realm())?;
+        let ground = &grounds[scheduler.current_worker().unwrap_or(grounds.len() - 1)];
+        let spot = ground.spot(program);
+        let (limits, footprint) = match spot.usual.get() {
+            Some((limits, footprint)) => (Arc::clone(limits), *footprint),
+            None => self.limits(&LimitsSpec::default(), &spot)?,
+        };
+        let place = self.admit(ground, &footprint, None)?;
+        let usage = Arc::new(Usage::new(limits, ground.clock.now().as_nanos()));
+        let cell = self.cell(ground, spot, usage, Beginning::default());
+        let security = manager.policies().context(None, None, None, &self.id);
+        let (stdio, context) = (self.stdio(), ContextValues::default());
+        let unborn = Unborn { input, stdio, security, context, kept: None };
+        if !ground.host().table.insert(Arc::clone(&cell)) {
+            self.table.give_back(&ground.host().desk, place);
+            return Err(SpawnError::Closing { host: self.id.clone() });
+        }
+        self.hand_over(scheduler, cell, unborn, place, None)
+    }
+
+    fn cell(&self, ground: &Arc<Ground>, spot: Arc<Spot>, usage: Arc<Usage>, beginning: Beginning) -> Arc<ProcessCell> {
+        let unique = self.next.fetch_add(1, Ordering::Relaxed);
+        let pid = Pid::new(ground.host().id.clone(), unique);
+        let mailbox = Mailbox::new(self.rules.mailbox, spot.program.receives());
+        for topic in &self.rules.drop_oldest {
+            mailbox.drop_oldest(topic.clone());
+        }
+        Arc::new(ProcessCell::new(pid, spot, Arc::clone(ground), usage, mailbox, beginning))
+    }
+
+    /// Where standard streams lead when a start does not say.
+    fn stdio(&self) -> Stdio {
+        match self.kind {
+            HostKind::Terminal => Stdio::Terminal,
+            HostKind::Process => Stdio::Log,
+        }
+    }
+
+    /// Gives a process that is in the table to the workers.
+    fn hand_over(
+        &self,
+        scheduler: &Scheduler,
+        cell: Arc<ProcessCell>,
+        unborn: Unborn,
+        place: Place,
+        keep: Option<Keep>,
+    ) -> Result<ProcessHandle, SpawnError> {
         // Nobody hears of its end before: there is none yet.
-        ground.realm.subscribers.tell(|| LifecycleEvent::Started {
+        cell.ground.realm.subscribers.tell(|| LifecycleEvent::Started {
             pid: cell.pid.clone(),
             entry: cell.entry().clone(),
             parent: cell.parent.clone(),
         });
-        let task = ProcessTask::new(unborn, Arc::clone(&cell), admission.into_place(), start.keep.take());
+        let task = ProcessTask::new(unborn, Arc::clone(&cell), place, keep);
         match scheduler.spawn(task) {
             Ok(task) => {
                 cell.attach(task);
@@ -316,20 +367,35 @@ impl Host {
         }
     }
 
+    /// What many starts of a program with these limits have in common; `None` when some can't be.
+    pub(super) fn prepare(
+        &self,
+        program: &Arc<dyn Program>,
+        limits: &LimitsSpec,
+        manager: &Manager,
+    ) -> Option<Prepared> {
+        self.check_preemptible(program).ok()?;
+        let (_, grounds) = self.machinery(manager.realm()).ok()?;
+        let ground = grounds.last()?;
+        let (limits, footprint) = self.limits(limits, &ground.spot(program)).ok()?;
+        Some(Prepared { program: Arc::clone(program), ground: Arc::clone(ground), limits, footprint })
+    }
+
     /// What the process of a start may use, and what it takes of the machine.
-    fn limits(&self, start: &Start, spot: &Spot) -> Result<(Limits, Footprint), SpawnError> {
-        let is_usual = start.limits == LimitsSpec::default();
+    fn limits(&self, own: &LimitsSpec, spot: &Spot) -> Result<(Arc<Limits>, Footprint), SpawnError> {
+        let is_usual = *own == LimitsSpec::default();
         if let Some(usual) = spot.usual.get().filter(|_| is_usual) {
             return Ok(usual.clone());
         }
         let program = &spot.program;
-        let layers = [&start.limits, &program.limits(), &self.rules.default_limits];
+        let layers = [own, &program.limits(), &self.rules.default_limits];
         let mut limits = LimitsSpec::resolve(&layers, &self.rules.ceilings);
         limits.crowd = u64::try_from(self.rules.bounds.processes).ok().filter(|processes| *processes < u64::MAX);
-        program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: start.entry.clone(), error })?;
+        program.settle(&mut limits).map_err(|error| SpawnError::Limits { entry: program.entry().clone(), error })?;
         let footprint = program.footprint(&limits);
+        let limits = Arc::new(limits);
         if is_usual {
-            let _ = spot.usual.set((limits.clone(), footprint));
+            let _ = spot.usual.set((Arc::clone(&limits), footprint));
         }
         Ok((limits, footprint))
     }
@@ -356,6 +422,13 @@ impl Host {
         bond.tie(cell)?;
         std::mem::take(&mut start.messages).into_iter().try_for_each(|message| cell.send(message))?;
         Ok(None)
+    }
+
+    fn check_preemptible(&self, program: &Arc<dyn Program>) -> Result<(), SpawnError> {
+        if !program.is_preemptible() && !self.rules.allow_preempt_none {
+            return Err(SpawnError::PreemptNone { entry: program.entry().clone(), host: self.id.clone() });
+        }
+        Ok(())
     }
 
     fn check_open(&self) -> Result<(), SpawnError> {

@@ -100,6 +100,11 @@ impl Subscribers {
         Subscription(subscriber)
     }
 
+    /// Whether somebody may listen.
+    pub(super) fn has_any(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
     /// Tells everybody. What nobody wants to hear is not even made.
     pub(super) fn tell(&self, event: impl FnOnce() -> LifecycleEvent) {
         if !self.any.load(Ordering::Relaxed) {

@@ -4,6 +4,7 @@
 //! for before, by a monitor or a link (see [`WATCHED_MAX`](super::WATCHED_MAX)), and of requests to cancel one is kept.
 
 use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
 use std::task::{Context, Poll, Waker};
 
 use super::event::{Event, Signal};
@@ -81,6 +82,43 @@ pub(super) enum Taken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn(u64);
 
+/// A queue that is made when there is something for it: most processes are never sent anything.
+#[derive(Default)]
+struct Lines {
+    closed: bool,
+    queue: Option<Box<Queue>>,
+}
+
+/// What is in a queue that has not been made.
+static NOTHING: Queue = Queue {
+    messages: VecDeque::new(),
+    events: VecDeque::new(),
+    bytes: 0,
+    next: 0,
+    receiver: None,
+    senders: VecDeque::new(),
+    drop_oldest: Vec::new(),
+    accepted: 0,
+    refused: 0,
+    dropped: 0,
+    discarded: 0,
+    unread: 0,
+};
+
+impl Deref for Lines {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        self.queue.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for Lines {
+    fn deref_mut(&mut self) -> &mut Queue {
+        self.queue.get_or_insert_default()
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     /// With their place in the order of all signals, and their size.
@@ -93,7 +131,6 @@ struct Queue {
     senders: VecDeque<(u64, Waker)>,
     /// With the number of their messages that wait.
     drop_oldest: Vec<(Topic, usize)>,
-    closed: bool,
     accepted: u64,
     refused: u64,
     dropped: u64,
@@ -106,7 +143,7 @@ pub(super) struct Mailbox {
     bounds: MailboxBounds,
     /// Whether the process reads what it gets.
     receives: bool,
-    queue: Mutex<Queue>,
+    queue: Mutex<Lines>,
 }
 
 impl Queue {
@@ -168,7 +205,7 @@ impl Queue {
 
 impl Mailbox {
     pub(super) fn new(bounds: MailboxBounds, receives: bool) -> Self {
-        Self { bounds, receives, queue: Mutex::new(Queue::default()) }
+        Self { bounds, receives, queue: Mutex::new(Lines::default()) }
     }
 
     pub(super) fn receives(&self) -> bool {
@@ -343,13 +380,14 @@ impl Mailbox {
 
     /// Takes nothing from now on. What was not read is gone, and counted; who waits for room is told.
     pub(super) fn close(&self) {
-        let mut queue = self.queue.lock();
-        queue.closed = true;
+        let mut lines = self.queue.lock();
+        lines.closed = true;
+        let Some(queue) = lines.queue.as_deref_mut() else { return };
         queue.unread += queue.messages.len() as u64;
         queue.bytes = 0;
         let left = (std::mem::take(&mut queue.messages), std::mem::take(&mut queue.events), queue.receiver.take());
         let senders = std::mem::take(&mut queue.senders);
-        drop(queue);
+        drop(lines);
         drop(left);
         senders.into_iter().for_each(|(_, waker)| waker.wake());
     }

@@ -13,9 +13,11 @@ use super::lifecycle::{Subscribers, Subscription};
 use super::message::{Message, SignalError};
 use super::names::Names;
 use super::sending::Sending;
-use super::{Bus, Host, HostKind, Pid, ProcessHandle, Program, Snapshot, SpawnError, Start, Tasks, topology};
+use super::{
+    Bus, Host, HostKind, Launcher, Pid, Prepared, ProcessHandle, Program, Snapshot, SpawnError, Start, Tasks, topology,
+};
 use crate::reactor::Reactor;
-use crate::registry::EntryId;
+use crate::registry::{EntryId, LimitsSpec};
 use crate::security::Policies;
 
 /// The programs and hosts of one runtime, both fixed once it runs, and the names of its processes.
@@ -143,11 +145,22 @@ impl Manager {
         start: &mut Start,
         deadline: Option<Instant>,
     ) -> Result<ProcessHandle, SpawnError> {
-        let host = self.host(&start.host).ok_or_else(|| SpawnError::UnknownHost {
-            host: start.host.clone(),
-            known: self.hosts.keys().cloned().collect(),
-        })?;
-        host.spawn(program, start, deadline, self)
+        self.known_host(&start.host)?.spawn(program, start, deadline, self)
+    }
+
+    /// Starts processes of an entry on a host, which are looked up once.
+    ///
+    /// # Errors
+    /// There is no such entry or host.
+    pub fn launcher(&self, entry: &EntryId, host: &EntryId) -> Result<Launcher<'_>, SpawnError> {
+        let (program, host) = (self.program(entry)?, self.known_host(host)?);
+        Ok(Launcher { manager: self, program, host })
+    }
+
+    /// What many runs of an entry with these limits have in common, where they may do without processes.
+    pub(crate) fn prepare(&self, entry: &EntryId, host: &EntryId, limits: &LimitsSpec) -> Option<Prepared> {
+        let program = self.programs.get(entry).filter(|program| program.can_be_attempted())?;
+        self.host(host)?.prepare(program, limits, self)
     }
 
     /// The living process with this name.
@@ -275,15 +288,17 @@ impl Manager {
         self.hosts.get(id)
     }
 
+    fn known_host(&self, id: &EntryId) -> Result<&Host, SpawnError> {
+        let known = || self.hosts.keys().cloned().collect();
+        self.host(id).ok_or_else(|| SpawnError::UnknownHost { host: id.clone(), known: known() })
+    }
+
     /// The workers and the reactor of a host, for work beside its processes.
     ///
     /// # Errors
     /// There is no such host, or it can't start, or it is shutting down.
     pub(crate) fn workers_of(&self, host: &EntryId) -> Result<(Tasks, Arc<Reactor>), SpawnError> {
-        let known = || self.hosts.keys().cloned().collect();
-        self.host(host)
-            .ok_or_else(|| SpawnError::UnknownHost { host: host.clone(), known: known() })?
-            .workers(&self.realm)
+        self.known_host(host)?.workers(&self.realm)
     }
 
     /// Has every host take no process from now on.

@@ -17,6 +17,7 @@
 //!   what they started write to nothing that the other one reads.
 //! - Arguments are the caller's fault and refuse the spawn; everything later is an exit.
 
+mod attempt;
 mod bell;
 mod bus;
 mod calls;
@@ -30,6 +31,7 @@ mod handle;
 mod host;
 mod inbox;
 mod keep;
+mod launcher;
 mod lifecycle;
 mod mailbox;
 mod manager;
@@ -62,6 +64,9 @@ mod wildcard;
 pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
 pub use crate::scheduler::TaskState as State;
+pub(crate) use crate::scheduler::WORKER_STACK_BYTES;
+pub use attempt::Attempt;
+pub(crate) use attempt::{Attempted, Luck, Prepared, Ran};
 pub use bus::{BUS_BYTES, BUS_EVENTS, BUS_LISTENERS, BUS_NAME_BYTES, Bus, BusError, BusEvent, Heard, Listening};
 pub use calls::CallChain;
 pub(crate) use ceiling::Share;
@@ -76,6 +81,7 @@ pub(crate) use host::{HostRules, Machinery};
 pub use inbox::Inbox;
 pub use keep::Instance;
 pub(crate) use keep::Keep;
+pub use launcher::Launcher;
 pub use lifecycle::{LifecycleEvent, SUBSCRIPTION_EVENTS, Subscription};
 pub(crate) use mailbox::MailboxBounds;
 pub use mailbox::{DROP_OLDEST_MAX, MAILBOX_BYTES, MAILBOX_MESSAGES, MailboxStats};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::ground::Ground;
-use super::{Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
+use super::{Attempt, Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -77,6 +77,18 @@ pub trait Program: Send + Sync + 'static {
     /// `None` when that makes no difference: all share it then.
     fn replica(&self) -> Option<Arc<dyn Program>> {
         None
+    }
+
+    /// Runs a guest to its end, here and at once; `None` when that can't be or takes longer than a short while, and then
+    /// nothing of it has been seen or kept. Called on a worker, within a step.
+    fn attempt(&self, attempt: &Attempt<'_>) -> Option<Exit> {
+        let _ = attempt;
+        None
+    }
+
+    /// Whether an [attempt](Self::attempt) can ever be one.
+    fn can_be_attempted(&self) -> bool {
+        false
     }
 
     /// Makes a process, on the worker that takes its first step next. Nothing of the guest runs here.

@@ -2,5 +2,5 @@
 //! computes holds no reference to it, since it changes workers between steps.
 
 pub(crate) use crate::scheduler::current::{
-    cancelled, mark_preempted, mark_unpreemptible, on_worker, others_wait, should_yield, take_preempted,
+    cancelled, is_slice_over, mark_preempted, mark_unpreemptible, on_worker, others_wait, should_yield, take_preempted,
 };

@@ -210,6 +210,11 @@ impl Table {
         self.ceiling.bell().ring();
     }
 
+    /// Whether nobody is taken any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn remove(&self, unique: u64) {
         let removed = self.shard(unique).lock().remove(&unique);
         drop(removed);

@@ -69,7 +69,8 @@ impl ProcessTask {
         {
             let cell = &self.cell;
             let ground = cell.ground.here();
-            let spot = ground.spot(&cell.spot.original);
+            let is_at_home = Arc::ptr_eq(&ground, &cell.ground);
+            let spot = if is_at_home { Arc::clone(&cell.spot) } else { ground.spot(&cell.spot.original) };
             let Unborn { input, stdio, security, context, kept } = unborn;
             let birth = Birth {
                 input,
@@ -177,6 +178,7 @@ impl Task for ProcessTask {
         let end = self.cell.now();
         usage.end_step(end.as_nanos());
         let waits = match progress {
+            // Not noted for the next step: the watchers of this process take their time before it.
             Progress::Exit(exit) => return self.finish_at(exit, end),
             Progress::Preempted => {
                 usage.add_preemption();

@@ -150,7 +150,7 @@ pub(super) fn recycle(cell: Job) {
 }
 
 /// True when the running step began before the tick that is over.
-pub(super) fn is_slice_over() -> bool {
+pub(crate) fn is_slice_over() -> bool {
     with_core(Core::is_slice_over).unwrap_or(false)
 }
 

@@ -103,6 +103,7 @@ pub use state::TaskState;
 pub use stats::{Stats, WorkerStats};
 pub use task::{Step, Task, TaskRef};
 pub use tick::{DEFAULT_PERIOD, Ticker};
+pub use worker::WORKER_STACK_BYTES;
 
 use shared::Shared;
 use task::{Anchor, Content, Job, TaskCell};

@@ -35,6 +35,9 @@ const PAUSE_FIRST: u32 = 8;
 /// first; and it makes a few more tasks for each theft, not one for each fork.
 const FORKED_AHEAD: usize = 4;
 
+/// The stack of a worker, in bytes. A step begins at its top, whatever it belongs to: there are no steps within steps.
+pub const WORKER_STACK_BYTES: usize = 2 << 20;
+
 /// Linux keeps this many bytes of a thread's name.
 const THREAD_NAME_MAX: usize = 15;
 
@@ -527,7 +530,8 @@ pub(super) fn start(
     seed: u64,
     deque: impl FnOnce() -> Option<Worker<Job>> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(thread_name(index, shared.name())).spawn(move || {
+    let thread = std::thread::Builder::new().name(thread_name(index, shared.name())).stack_size(WORKER_STACK_BYTES);
+    thread.spawn(move || {
         let _abort = AbortIfUnwinding("a worker");
         let deque = deque().expect("a worker that is started has a deque");
         main(Rc::new(Core::new(shared, index, deque, seed)));

@@ -9,7 +9,8 @@ use wasmtime::{CallHook, Store, UpdateDeadline};
 
 use super::failure::Ended;
 use super::program::{Over, Program};
-use super::state::State;
+use super::state::{AtTick, State};
+use super::value::Stack;
 use crate::limits::Usage;
 use crate::limits::waits_for_message;
 use crate::process::{Birth, Exit, Instance, Process, Progress, step};
@@ -20,8 +21,9 @@ const TICKS_PER_LOOK: u64 = 1;
 
 /// A wasm process between its birth and its end.
 pub(super) enum Fiber {
-    /// Made, with the place of its code in the program, and nothing else: the first step initialises.
-    Init(Arc<Program>, usize, Birth),
+    /// Made, with the place of its code in the program, and nothing else: the first step initialises. It has a stack of its own
+    /// from the beginning, or is worth an attempt without one.
+    Init(Arc<Program>, usize, Birth, Stack),
     /// The guest runs, waits or was preempted.
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
     /// The guest is over and gone, its output is on its way.
@@ -34,22 +36,38 @@ pub(super) enum Fiber {
 
 impl Fiber {
     pub(super) fn new(program: Arc<Program>, target: usize, birth: Birth) -> Self {
-        Self::Init(program, target, birth)
+        let stack = program.first_stack(target, &birth);
+        Self::Init(program, target, birth, stack)
     }
 }
 
 impl Process for Fiber {
     fn step(&mut self, context: &mut Context<'_>) -> Progress {
-        if let Self::Init(..) = self
-            && let Self::Init(program, target, birth) = std::mem::replace(self, Self::Closed)
+        while let Self::Init(..) = self
+            && let Self::Init(program, target, birth, stack) = std::mem::replace(self, Self::Closed)
         {
             let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
-            *self = Self::Running { guest: Box::pin(program.execute(target, birth)), unpreemptible };
+            if stack == Stack::Own {
+                *self = Self::Running { guest: Box::pin(program.execute(target, birth)), unpreemptible };
+                break;
+            }
+            mark(unpreemptible.as_deref());
+            match program.execute_on_thread(target, birth) {
+                Ok(over) => *self = Self::Leaving(over),
+                Err(birth) => {
+                    let now = birth.reactor().clock().now().as_nanos();
+                    let is_slice_over = birth.usage.is_slice_over(now);
+                    // What it did counts for nothing, and its time has just begun.
+                    birth.usage.begin_step(now);
+                    *self = Self::Init(program, target, *birth, Stack::Own);
+                    if is_slice_over && step::should_yield() {
+                        return Progress::Preempted;
+                    }
+                }
+            }
         }
         if let Self::Running { guest, unpreemptible } = self {
-            if let Some(usage) = unpreemptible {
-                step::mark_unpreemptible(usage.slice_end_ns());
-            }
+            mark(unpreemptible.as_deref());
             match guest.as_mut().poll(context) {
                 Poll::Ready(over) => *self = Self::Leaving(over),
                 // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
@@ -86,17 +104,35 @@ impl Process for Fiber {
     }
 }
 
+/// The step that begins can't be told to end.
+fn mark(unpreemptible: Option<&Usage>) {
+    if let Some(usage) = unpreemptible {
+        step::mark_unpreemptible(usage.slice_end_ns());
+    }
+}
+
 /// Has `store` ask at every tick whether its process may go on: an end that was asked for or a limit of time stops it,
-/// somebody who waits preempts it when its slice is over, and a lone guest goes on without a switch.
+/// somebody who waits preempts it when its slice is over, and a lone guest goes on without a switch. An attempt ends in time,
+/// whoever waits: there may soon be somebody, and the more is lost then.
 pub(super) fn slice(store: &mut Store<State>) {
     store.set_epoch_deadline(TICKS_PER_LOOK);
-    store.epoch_deadline_callback(|store| {
+    store.epoch_deadline_callback(|mut store| {
         let now = may_go_on(store.data())?;
         // Asked at each tick, also within a slice: it looks after the reactor.
-        if step::should_yield() && store.data().may_yield && store.data().usage.is_slice_over(now) {
-            step::mark_preempted();
-            return Ok(UpdateDeadline::Yield(TICKS_PER_LOOK));
-        }
+        let others_wait = step::should_yield();
+        let state = store.data_mut();
+        state.at_tick = match state.at_tick {
+            AtTick::Yields if others_wait && state.usage.is_slice_over(now) => {
+                step::mark_preempted();
+                return Ok(UpdateDeadline::Yield(TICKS_PER_LOOK));
+            }
+            AtTick::Attempts(0) | AtTick::GaveUp => {
+                state.at_tick = AtTick::GaveUp;
+                return Err(wasmtime::Error::msg("it goes on with a stack of its own"));
+            }
+            AtTick::Attempts(ticks) => AtTick::Attempts(ticks - 1),
+            other @ (AtTick::Yields | AtTick::GoesOn) => other,
+        };
         Ok(UpdateDeadline::Continue(TICKS_PER_LOOK))
     });
 }

@@ -32,7 +32,7 @@ use super::replica::Linkage;
 use super::value::Signature;
 use crate::env::Environment;
 use crate::function::{Function, WeakFunctions};
-use crate::process;
+use crate::process::{self, Luck};
 use crate::registry::{Diagnostic, Diagnostics, Entry, EntryId, Hash, Registry, Severity, Spec};
 use crate::volume::Volumes;
 use crate::wasi::{self, NetworkPolicy, Profile, ProgramStreams, RULE_FORMS, Resolver, Rule};
@@ -271,6 +271,7 @@ impl Work<'_> {
             needs: Needs::of(bytes, &linkages[0].shared, sources.supply),
             linkages,
             starts: None,
+            luck: Luck::default(),
             binary: bytes.len(),
             limits: spec.limits.clone(),
             preempt: spec.preempt,

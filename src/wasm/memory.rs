@@ -16,7 +16,7 @@ pub(super) struct Memory {
     /// What the last growth took; the engine may still fail to carry it out.
     granted: u64,
     /// The refusal after which no growth was granted.
-    refused: Option<LimitExceeded>,
+    refused: Option<Box<LimitExceeded>>,
     ceiling: Ceiling,
     /// Tables that may still begin large: their mappings are in the footprint of the process.
     large_tables: u64,
@@ -42,7 +42,7 @@ impl Memory {
 
     /// The last growth, when it was refused for the sake of a limit.
     pub(super) fn refused(&mut self) -> Option<LimitExceeded> {
-        self.refused.take()
+        self.refused.take().map(|refused| *refused)
     }
 
     fn grow(&mut self, bytes: u64) -> bool {
@@ -55,7 +55,7 @@ impl Memory {
                 true
             }
             Err(limit) => {
-                self.refused = Some(limit);
+                self.refused = Some(Box::new(limit));
                 false
             }
         }

@@ -17,6 +17,7 @@
 //! - Everything a guest can reach was listed by its entry; what it merely imports is a stub that names itself.
 
 mod allocator;
+mod attempt;
 mod cache;
 mod engine;
 mod exports;

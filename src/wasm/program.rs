@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use wasmtime::component::{self, ComponentExportIndex};
 use wasmtime::{Engine, InstancePre, Store};
 
+use super::attempt;
 use super::engine::EngineClass;
 use super::exports::{INITIALIZE, START};
 use super::failure::{Phase, after_refusal, exit_of, transfer_max};
@@ -16,16 +17,17 @@ use super::fiber::{self, Fiber};
 use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
-use super::replica::{HOT_STARTS, Linkage};
-use super::state::State;
-use super::value::{ComponentPlan, CorePlan, Signature, named_form, wippy_form};
+use super::replica::Linkage;
+use super::state::{AtTick, State};
+use super::value::{ComponentPlan, CorePlan, Signature, Stack, named_form, wippy_form};
 use super::warm::{Linked, Warm};
 use super::world::World;
 use crate::env::Environment;
 use crate::function::WeakFunctions;
 use crate::limits::{Limits, Usage};
 use crate::process::{
-    self, ArgumentError, Birth, Exit, Failure, Footprint, FormError, Instance, Payload, Process, ResultStyle,
+    self, ArgumentError, Attempt, Birth, Ceiling, Exit, Failure, Footprint, FormError, Instance, Luck, Payload,
+    Process, ResultStyle,
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, Values, WasiEnv};
 use crate::wasi::{GuestExit, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiState};
@@ -49,6 +51,15 @@ pub(super) enum Target {
 }
 
 impl Target {
+    /// Whether a guest that is called this way runs nothing before, and asks nobody for anything.
+    pub(super) fn is_inert(&self) -> bool {
+        match self {
+            Self::ComponentCommand { .. } | Self::CoreCommand { .. } => false,
+            Self::Component { is_inert, .. } => *is_inert,
+            Self::Core { before, is_inert, .. } => before.is_none() && *is_inert,
+        }
+    }
+
     fn engine(&self) -> &Engine {
         match self {
             Self::ComponentCommand { pre, .. } | Self::Component { pre, .. } => pre.engine(),
@@ -64,6 +75,8 @@ pub(super) struct Program {
     pub(super) linkages: Vec<Linkage>,
     /// How often a worker has started it, which has this for itself; none of what all share.
     pub(super) starts: Option<AtomicUsize>,
+    /// That of attempts with its processes.
+    pub(super) luck: Luck,
     /// The size of the binary, which is a part of the class.
     pub(super) binary: usize,
     /// What its processes take of the machine.
@@ -116,7 +129,7 @@ pub(super) struct Over {
 
 impl Over {
     /// The end of a guest that never began.
-    fn at_once(exit: Exit) -> Self {
+    pub(super) fn at_once(exit: Exit) -> Self {
         Self { exit, drained: None, instance: None }
     }
 }
@@ -144,21 +157,10 @@ impl Program {
                 }
             }
         };
-        store.set_hostcall_fuel(transfer_max(&usage));
-        if let Some(fuel) = usage.limits().max_fuel
-            && let Err(error) = store.set_fuel(fuel)
-        {
-            return Over::at_once(exit_of(error, &self.entry, Phase::Instantiate, &usage));
+        if let Err(exit) = self.equip(&mut store, Stack::Own) {
+            return Over::at_once(exit);
         }
-        match self.preempt {
-            Preempt::Epoch => fiber::slice(&mut store),
-            Preempt::None => fiber::ask_at_host_calls(&mut store),
-        }
-        let exit = self.call(target, &mut store, &mut linked, &input, &usage).await;
-        let exit = match store.data_mut().memory.refused() {
-            None => exit,
-            Some(refused) => after_refusal(exit, refused),
-        };
+        let exit = self.run_to_end((target, Stack::Own), &mut store, &mut linked, &input).await;
         let drain = store.data().known_wasi().map(WasiState::drain);
         let instance = match (linked, &exit) {
             (Some(linked), Exit::Returned(_)) if keeps => {
@@ -171,15 +173,58 @@ impl Program {
         Over { exit, drained, instance }
     }
 
-    /// A store for a new instance.
-    fn store(self: &Arc<Self>, target: &Target, birth: Birth, input: &[Payload]) -> Result<Store<State>, Failure> {
+    /// A store for a new instance of a process.
+    pub(super) fn store(
+        self: &Arc<Self>,
+        target: &Target,
+        birth: Birth,
+        input: &[Payload],
+    ) -> Result<Store<State>, Failure> {
         let world = World::settle(self, &birth, input)?;
         let clock = birth.reactor().clock().clone();
-        let memory = Memory::new(Arc::clone(&birth.usage), birth.ceiling().clone(), self.needs.large_tables());
+        let memory = self.memory(&birth.usage, birth.ceiling());
         let own = Own::new(Arc::clone(self), birth);
-        let mut store = Store::new(target.engine(), State::new(world, memory, clock, own));
-        store.limiter(|state| &mut state.memory);
-        Ok(store)
+        Ok(new_store(target, State::new(world, memory, clock, Some(Box::new(own)))))
+    }
+
+    /// What counts the memory of a new instance.
+    pub(super) fn memory(&self, usage: &Arc<Usage>, ceiling: &Ceiling) -> Memory {
+        Memory::new(Arc::clone(usage), ceiling.clone(), self.needs.large_tables())
+    }
+
+    /// Gives a store what bounds the coming call.
+    pub(super) fn equip(&self, store: &mut Store<State>, stack: Stack) -> Result<(), Exit> {
+        let usage = Arc::clone(&store.data().usage);
+        store.set_hostcall_fuel(transfer_max(&usage));
+        if let Some(fuel) = usage.limits().max_fuel
+            && let Err(error) = store.set_fuel(fuel)
+        {
+            return Err(exit_of(error, &self.entry, Phase::Instantiate, &usage));
+        }
+        store.data_mut().at_tick = match stack {
+            Stack::Thread => AtTick::Attempts(attempt::TICKS),
+            Stack::Own => AtTick::Yields,
+        };
+        match self.preempt {
+            Preempt::Epoch => fiber::slice(store),
+            Preempt::None => fiber::ask_at_host_calls(store),
+        }
+        Ok(())
+    }
+
+    /// [`call`](Self::call), and what follows from what the guest was refused.
+    pub(super) async fn run_to_end(
+        &self,
+        (target, stack): (&Target, Stack),
+        store: &mut Store<State>,
+        linked: &mut Option<Linked>,
+        input: &[Payload],
+    ) -> Exit {
+        let exit = self.call((target, stack), store, linked, input).await;
+        match store.data_mut().memory.refused() {
+            None => exit,
+            Some(refused) => after_refusal(exit, refused),
+        }
     }
 
     /// Calls the method, of an instance that is `linked` already or is from now on.
@@ -188,13 +233,13 @@ impl Program {
     /// allocator is slow with.
     async fn call(
         &self,
-        target: &Target,
+        (target, stack): (&Target, Stack),
         store: &mut Store<State>,
         linked: &mut Option<Linked>,
         input: &[Payload],
-        usage: &Usage,
     ) -> Exit {
-        let exit = |(error, phase)| exit_of(error, &self.entry, phase, usage);
+        let usage = Arc::clone(&store.data().usage);
+        let exit = |(error, phase)| exit_of(error, &self.entry, phase, &usage);
         match target {
             Target::ComponentCommand { pre, index } => match Box::pin(run(pre, store, index)).await {
                 Ok(code) => Exit::Exited(code),
@@ -214,7 +259,7 @@ impl Program {
                 let Some(func) = instance.get_func(&mut *store, index) else {
                     return exit((wasmtime::Error::msg("the method is gone"), Phase::Instantiate));
                 };
-                match plan.call(&func, store, input).await {
+                match plan.call_on(stack, &func, store, input).await {
                     Ok(value) => Exit::Returned(value),
                     Err(error) => exit((error, Phase::Call)),
                 }
@@ -236,7 +281,7 @@ impl Program {
                     Err(wrong) => return exit(wrong),
                 };
                 *linked = Some(Linked::Core(instance));
-                match plan.call(&instance, store, input).await {
+                match plan.call_on(stack, &instance, store, input).await {
                     Ok(value) => Exit::Returned(value),
                     Err(error) => exit((error, Phase::Call)),
                 }
@@ -245,15 +290,22 @@ impl Program {
     }
 }
 
+/// A store for a new instance.
+pub(super) fn new_store(target: &Target, state: State) -> Store<State> {
+    let mut store = Store::new(target.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store
+}
+
 /// Instantiates what lays out its data and no more: on the stack of the worker, since there is nothing to suspend. The engine
 /// looks at the epoch even so, and is told to go on.
 fn at_once<I>(
     store: &mut Store<State>,
     instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<I>,
 ) -> wasmtime::Result<I> {
-    store.data_mut().may_yield = false;
+    let after = std::mem::replace(&mut store.data_mut().at_tick, AtTick::GoesOn);
     let instance = instantiate(store);
-    store.data_mut().may_yield = true;
+    store.data_mut().at_tick = after;
     instance
 }
 
@@ -304,6 +356,7 @@ impl Program {
             entry: self.entry.clone(),
             linkages: self.linkages.iter().map(Linkage::replica).collect(),
             starts: Some(AtomicUsize::new(0)),
+            luck: Luck::default(),
             binary: self.binary,
             needs: self.needs,
             limits: self.limits.clone(),
@@ -331,7 +384,7 @@ impl Program {
 
     /// The place of the code for a process with these limits. Where memories lie in another way than it would have them is as
     /// good.
-    fn place(&self, limits: &Limits) -> Option<usize> {
+    pub(super) fn place(&self, limits: &Limits) -> Option<usize> {
         let wanted = EngineClass::of(self.binary, limits, self.preempt, self.needs.allocator());
         let exact = self.linkages.iter().position(|linkage| linkage.class == wanted);
         exact.or_else(|| self.linkages.iter().position(|linkage| linkage.class.serves(wanted)))
@@ -412,14 +465,18 @@ impl process::Program for Startable {
         Some(Arc::new(Self(Arc::new(self.0.replica()))))
     }
 
+    fn attempt(&self, attempt: &Attempt<'_>) -> Option<Exit> {
+        self.0.attempt(attempt)
+    }
+
+    fn can_be_attempted(&self) -> bool {
+        self.0.can_be_attempted()
+    }
+
     fn create(&self, birth: Birth) -> Box<dyn Process> {
         // The limits went through `settle`; without that the first engine is as good as any.
         let place = self.0.place(birth.usage.limits()).unwrap_or(0);
-        if let Some(starts) = &self.0.starts
-            && starts.fetch_add(1, Ordering::Relaxed) + 1 == HOT_STARTS
-        {
-            self.0.make_own(place, &birth);
-        }
+        self.0.count_start(place, birth.reactor(), birth.tasks());
         Box::new(Fiber::new(Arc::clone(&self.0), place, birth))
     }
 

@@ -5,6 +5,7 @@
 //! So a program that a worker starts often gets code of its own there, made beside the work and used from then on.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, ThreadId};
 
@@ -12,11 +13,12 @@ use wasmtime::Engine;
 
 use super::engine::{EngineClass, Engines};
 use super::program::{Program, Target};
-use crate::process::Birth;
+use crate::process::Tasks;
+use crate::reactor::Reactor;
 
 /// A worker that has started a program so often gets code of its own for it. Making that costs what some hundred tiny
 /// processes do.
-pub(super) const HOT_STARTS: usize = 512;
+const HOT_STARTS: usize = 512;
 
 /// Makes the code of a program again, on another engine. `None` when that fails, as it does not: it was made before.
 pub(super) type Make = dyn Fn(&Engine) -> Option<Target> + Send + Sync;
@@ -58,14 +60,23 @@ impl Linkage {
 }
 
 impl Program {
+    /// A worker, whose program this is, starts it once more, with the code at this place.
+    pub(super) fn count_start(self: &Arc<Self>, place: usize, reactor: &Reactor, tasks: &Tasks) {
+        if let Some(starts) = &self.starts
+            && starts.fetch_add(1, Ordering::Relaxed) + 1 == HOT_STARTS
+        {
+            self.make_own(place, reactor, tasks);
+        }
+    }
+
     /// Has the code for this place made again for the worker that this thread is, whose program this is. On another thread:
     /// nobody waits for it, and one that can't be had changes nothing.
-    pub(super) fn make_own(self: &Arc<Self>, place: usize, birth: &Birth) {
+    fn make_own(self: &Arc<Self>, place: usize, reactor: &Reactor, tasks: &Tasks) {
         let Some(again) = self.linkages[place].again.clone() else { return };
         let (class, worker) = (self.linkages[place].class, thread::current().id());
         let program: Weak<Self> = Arc::downgrade(self);
-        let made = birth.reactor().blocking().run(move || again.on_engine_of(class, worker));
-        birth.tasks().spawn(async move {
+        let made = reactor.blocking().run(move || again.on_engine_of(class, worker));
+        tasks.spawn(async move {
             if let Ok(Some(target)) = made.await
                 && let Some(program) = program.upgrade()
             {

@@ -6,13 +6,14 @@ use super::host::{HostContext, Own};
 use super::memory::Memory;
 use super::world::World;
 use crate::limits::Usage;
-use crate::process::step;
+use crate::process::{Birth, step};
 use crate::reactor::Clock;
 use crate::wasi::{WasiState, WasiView};
 
 /// The data of one process's store.
 pub(super) struct State {
-    world: World,
+    /// Nothing of one that has nothing to see.
+    world: Option<Box<World>>,
     /// Laid out when the guest first asks the host for something.
     wasi: Option<Box<WasiState>>,
     /// Counts what the guest's memories and tables take.
@@ -20,16 +21,31 @@ pub(super) struct State {
     pub(super) usage: Arc<Usage>,
     /// The clock its time is read on.
     pub(super) clock: Clock,
-    /// The process among others.
-    pub(super) own: Own,
-    /// Whether it is on a stack that can be left when its slice is over.
-    pub(super) may_yield: bool,
+    /// The process among others; none of a guest that never was one.
+    own: Option<Box<Own>>,
+    /// What a tick means that it computes through.
+    pub(super) at_tick: AtTick,
 }
 
+/// What becomes of a guest at a tick, when nobody has asked for its end and it has time left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtTick {
+    /// It lets others run when its slice is over.
+    Yields,
+    /// It is on a stack that can't be left, and soon over.
+    GoesOn,
+    /// It is on a stack that can't be left, and stopped after so many more.
+    Attempts(u32),
+    /// It was stopped there.
+    GaveUp,
+}
+
+const NO_PROCESS: &str = "a guest that calls the host is a process";
+
 impl State {
-    pub(super) fn new(world: World, memory: Memory, clock: Clock, own: Own) -> Self {
+    pub(super) fn new(world: Option<Box<World>>, memory: Memory, clock: Clock, own: Option<Box<Own>>) -> Self {
         let usage = Arc::clone(memory.usage());
-        Self { world, wasi: None, memory, usage, clock, own, may_yield: true }
+        Self { world, wasi: None, memory, usage, clock, own, at_tick: AtTick::Yields }
     }
 
     /// What the guest holds of the host, if it ever asked for anything.
@@ -39,8 +55,10 @@ impl State {
 
     /// The guest goes on as another process, whose usage follows that of the last one.
     pub(super) fn pass_on(&mut self, own: Own, usage: &Arc<Usage>) {
-        self.world.pass_on(own.pid());
-        self.own = own;
+        if let Some(world) = &mut self.world {
+            world.pass_on(own.pid());
+        }
+        self.own = Some(Box::new(own));
         self.usage = Arc::clone(usage);
         self.memory.pass_on(Arc::clone(usage));
         if let Some(wasi) = &mut self.wasi {
@@ -48,16 +66,34 @@ impl State {
         }
     }
 
+    /// The process among others. There is one: who is none asks the host for nothing.
+    pub(super) fn own(&self) -> &Own {
+        self.own.as_deref().expect(NO_PROCESS)
+    }
+
+    /// [`own`](Self::own).
+    pub(super) fn own_mut(&mut self) -> &mut Own {
+        self.own.as_deref_mut().expect(NO_PROCESS)
+    }
+
+    /// All that the process was given, but its arguments.
+    pub(super) fn into_birth(self) -> Birth {
+        self.own.expect(NO_PROCESS).into_birth()
+    }
+
     /// The process as functions of an embedder know it.
     pub(super) fn host_context(&mut self) -> HostContext {
-        self.own.host_context(&self.usage)
+        self.own.as_mut().expect(NO_PROCESS).host_context(&self.usage)
     }
 }
 
 impl WasiView for State {
     fn wasi(&mut self) -> &mut WasiState {
         let Self { wasi, world, own, usage, .. } = self;
-        wasi.get_or_insert_with(|| Box::new(world.lay_out(own, usage)))
+        wasi.get_or_insert_with(|| {
+            let own = own.as_ref().expect(NO_PROCESS);
+            Box::new(world.get_or_insert_default().lay_out(own, usage))
+        })
     }
 
     fn others_wait(&self) -> bool {

@@ -32,11 +32,11 @@ pub(super) struct World {
 type Streams = (Arc<dyn Input>, Arc<dyn Output>, Arc<dyn Output>);
 
 impl World {
-    /// The world of a guest of this program that begins with these arguments.
+    /// The world of a guest of this program that begins with these arguments; none where there is nothing in it.
     ///
     /// # Errors
     /// It may not see a volume that its entry mounts, or a variable has no value.
-    pub(super) fn settle(program: &Program, birth: &Birth, input: &[Payload]) -> Result<Self, Failure> {
+    pub(super) fn settle(program: &Program, birth: &Birth, input: &[Payload]) -> Result<Option<Box<Self>>, Failure> {
         let surroundings = &program.surroundings;
         let args = match surroundings.args.is_empty() {
             true => input.iter().filter_map(Payload::as_str).map(str::to_owned).collect(),
@@ -48,13 +48,22 @@ impl World {
                 |error: Denied| Failure::new(FailureKind::PermissionDenied, format!("`{}`: {error}", program.entry));
             security.check("fs.get", "access filesystem", mount.volume.id(), &[]).map_err(denied)?;
         }
-        Ok(Self {
+        let world = Self {
             args,
             env: environment(program)?,
             #[cfg(feature = "http")]
             http: program.profiles.contains(Profile::Http).then(|| surroundings.shared.http.of(birth)),
             name: None,
-        })
+        };
+        Ok((!world.is_empty()).then(|| Box::new(world)))
+    }
+
+    fn is_empty(&self) -> bool {
+        #[cfg(feature = "http")]
+        if self.http.is_some() {
+            return false;
+        }
+        self.args.is_empty() && self.env.is_empty()
     }
 
     /// The instance goes on as this process.

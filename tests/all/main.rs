@@ -1,6 +1,8 @@
 //! The integration tests: one binary, so that wasmtime is linked once. A test belongs to the module whose promise it
 //! checks. Those that run the program need the feature `cli`; the others are the library's, and run without any feature.
 
+/// Guests that need no stack and no process of their own.
+mod attempts;
 /// One entry over many inputs.
 mod batch;
 /// As many processes as there can be.

@@ -15,11 +15,11 @@ pub(super) const INTERFACE: &str = "wippy:runtime/funcs@0.1.0";
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let mut interface = linker.instance(INTERFACE)?;
     interface.func_wrap_async("call-string", |store, (target, input): (String, String)| {
-        let call = store.data().own.call(&target, input.into());
+        let call = store.data().own().call(&target, input.into());
         Box::new(async move { Ok((answer(call).await.and_then(|value| text_of(&target, value)),)) })
     })?;
     interface.func_wrap_async("call-bytes", |store, (target, input): (String, Vec<u8>)| {
-        let call = store.data().own.call(&target, Payload::Bytes(input.into()));
+        let call = store.data().own().call(&target, Payload::Bytes(input.into()));
         Box::new(async move { Ok((answer(call).await.and_then(|value| bytes_of(&target, value)),)) })
     })
 }

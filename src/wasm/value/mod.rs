@@ -18,6 +18,7 @@ mod core;
 mod error;
 mod example;
 mod forms;
+mod invoke;
 mod plan;
 mod rust;
 mod signature;
@@ -34,6 +35,7 @@ pub(in crate::wasm) use core::CoreImport;
 pub use core::{AbiError, CorePlan, CorePlanError};
 pub use error::{ArgumentError, Hint, ValueError, ValueProblem};
 pub use forms::{BYTES_AS_NUMBERS_MAX, named_form, wippy_form};
+pub use invoke::Stack;
 pub use plan::ComponentPlan;
 #[doc(hidden)]
 pub use rust::unlike;

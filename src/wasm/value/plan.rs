@@ -1,11 +1,12 @@
 //! How a function of a component is called, decided once when its entry is loaded.
 
+use wasmtime::AsContextMut;
 use wasmtime::component::types::ComponentFunc;
 use wasmtime::component::{Func, Val};
-use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::convert::{exact_to_val, val_to_payload};
 use super::error::Path;
+use super::invoke::{self, OnStack, Stack};
 use super::typed::FastPath;
 use super::{ArgumentError, Signature, SignatureError};
 use crate::process::Payload;
@@ -72,24 +73,38 @@ impl ComponentPlan {
     pub async fn call(
         &self,
         func: &Func,
+        store: impl AsContextMut<Data: Send>,
+        arguments: &[Payload],
+    ) -> wasmtime::Result<Payload> {
+        self.call_on(Stack::Own, func, store, arguments).await
+    }
+
+    /// [`call`](Self::call) on this stack.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn call_on(
+        &self,
+        stack: Stack,
+        func: &Func,
         mut store: impl AsContextMut<Data: Send>,
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
         let mut store = store.as_context_mut();
         if let Some(FastPath::Numbers(number, count)) = self.fast
-            && let Some(done) = number.call(count, func, store.as_context_mut(), arguments).await
+            && let Some(done) = number.call(count, func, (store.as_context_mut(), stack), arguments).await
         {
             return done;
         }
         // Apart, so that calls of numbers do not carry what this takes.
-        Box::pin(self.call_values(func, store, arguments)).await
+        Box::pin(self.call_values(func, (store, stack), arguments)).await
     }
 
     /// Calls `func` with values of any kind.
     async fn call_values<T: Send>(
         &self,
         func: &Func,
-        mut store: StoreContextMut<'_, T>,
+        (mut store, stack): OnStack<'_, T>,
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
         if let Some(fast) = self.fast {
@@ -99,7 +114,7 @@ impl ComponentPlan {
                 false => Some(self.signature.accept(&self.method, arguments)?),
             };
             let arguments = exact.as_deref().unwrap_or(arguments);
-            if let Some(done) = fast.call(func, store.as_context_mut(), arguments).await {
+            if let Some(done) = fast.call(func, (store.as_context_mut(), stack), arguments).await {
                 return done;
             }
         }
@@ -109,7 +124,7 @@ impl ComponentPlan {
             params.push(exact_to_val(value, &param.ty, &Path::Argument(index + 1))?);
         }
         let mut results = vec![Val::Bool(false); self.signature.results().len()];
-        func.call_async(store, &params, &mut results).await?;
+        invoke::untyped_of_component(func, &mut store, &params, &mut results, stack).await?;
         match (self.signature.results(), results.as_slice()) {
             ([ty], [value]) => Ok(val_to_payload(value, ty, &Path::Root("result"))?),
             _ => Ok(Payload::Nil),

@@ -6,10 +6,10 @@
 
 use bytes::Bytes;
 use wasmtime::component::{ComponentNamedList, Func, Lift, Lower};
-use wasmtime::{AsContextMut, StoreContextMut};
 
 use super::accept::{accept, single_key};
 use super::error::Path;
+use super::invoke::{OnStack, typed_of_component};
 use super::{Signature, WitType};
 use crate::process::Payload;
 
@@ -123,7 +123,7 @@ impl FastPath {
     pub(super) async fn call<T: Send>(
         self,
         func: &Func,
-        store: StoreContextMut<'_, T>,
+        store: OnStack<'_, T>,
         arguments: &[Payload],
     ) -> Option<wasmtime::Result<Payload>> {
         match (self, arguments) {
@@ -147,7 +147,7 @@ impl FastPath {
 }
 
 impl Output {
-    async fn call<T: Send, P>(self, func: &Func, store: StoreContextMut<'_, T>, params: P) -> wasmtime::Result<Payload>
+    async fn call<T: Send, P>(self, func: &Func, store: OnStack<'_, T>, params: P) -> wasmtime::Result<Payload>
     where
         P: ComponentNamedList + Lower + Send + Sync,
     {
@@ -191,7 +191,7 @@ impl Number {
         self,
         count: Count,
         func: &Func,
-        store: StoreContextMut<'_, T>,
+        store: OnStack<'_, T>,
         arguments: &[Payload],
     ) -> Option<wasmtime::Result<Payload>> {
         match (count, arguments) {
@@ -204,7 +204,7 @@ impl Number {
     async fn call_with_one<T: Send>(
         self,
         func: &Func,
-        store: StoreContextMut<'_, T>,
+        store: OnStack<'_, T>,
         first: &Payload,
     ) -> Option<wasmtime::Result<Payload>> {
         Some(match self {
@@ -219,7 +219,7 @@ impl Number {
     async fn call_with_two<T: Send>(
         self,
         func: &Func,
-        store: StoreContextMut<'_, T>,
+        store: OnStack<'_, T>,
         first: &Payload,
         second: &Payload,
     ) -> Option<wasmtime::Result<Payload>> {
@@ -258,7 +258,7 @@ fn f64_of(value: &Payload) -> Option<f64> {
     exact(value, WitType::F64)?.as_f64()
 }
 
-async fn number<T: Send, P, R>(func: &Func, store: StoreContextMut<'_, T>, params: P) -> wasmtime::Result<Payload>
+async fn number<T: Send, P, R>(func: &Func, store: OnStack<'_, T>, params: P) -> wasmtime::Result<Payload>
 where
     P: ComponentNamedList + Lower + Send + Sync,
     R: Lift + Into<Payload> + Send + Sync + 'static,
@@ -267,11 +267,10 @@ where
     Ok(typed::<T, P, (R,)>(func, store, params).await?.0.into())
 }
 
-async fn typed<T: Send, P, R>(func: &Func, mut store: StoreContextMut<'_, T>, params: P) -> wasmtime::Result<R>
+async fn typed<T: Send, P, R>(func: &Func, (mut store, stack): OnStack<'_, T>, params: P) -> wasmtime::Result<R>
 where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    let typed = func.typed::<P, R>(&store)?;
-    typed.call_async(store.as_context_mut(), params).await
+    typed_of_component(func, &mut store, params, stack).await
 }

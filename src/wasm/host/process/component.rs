@@ -37,7 +37,7 @@ impl types::Host for State {}
 
 impl processes::Host for State {
     fn self_(&mut self) -> Result<processes::Identity> {
-        let own = &self.own;
+        let own = self.own();
         Ok(processes::Identity {
             pid: own.pid().to_string(),
             entry: own.entry().to_string(),
@@ -51,7 +51,7 @@ impl processes::Host for State {
         arguments: Vec<types::Payload>,
         options: Option<processes::SpawnOptions>,
     ) -> Answer<String> {
-        answer(spawn(&self.own, entry, arguments, options, |_| {}))
+        answer(spawn(self.own(), entry, arguments, options, |_| {}))
     }
 
     fn spawn_monitored(
@@ -60,7 +60,7 @@ impl processes::Host for State {
         arguments: Vec<types::Payload>,
         options: Option<processes::SpawnOptions>,
     ) -> Answer<String> {
-        answer(spawn(&self.own, entry, arguments, options, |spawn| spawn.monitor = true))
+        answer(spawn(self.own(), entry, arguments, options, |spawn| spawn.monitor = true))
     }
 
     fn spawn_linked(
@@ -69,70 +69,70 @@ impl processes::Host for State {
         arguments: Vec<types::Payload>,
         options: Option<processes::SpawnOptions>,
     ) -> Answer<String> {
-        answer(spawn(&self.own, entry, arguments, options, |spawn| spawn.link = true))
+        answer(spawn(self.own(), entry, arguments, options, |spawn| spawn.link = true))
     }
 
     fn send(&mut self, to: String, topic: String, payloads: Vec<types::Payload>) -> Answer<()> {
-        answer(message(topic, payloads).and_then(|message| self.own.send(&to, message)))
+        answer(message(topic, payloads).and_then(|message| self.own().send(&to, message)))
     }
 
     async fn send_wait(&mut self, to: String, topic: String, payloads: Vec<types::Payload>) -> Answer<()> {
-        match message(topic, payloads).and_then(|message| self.own.sending(&to, message)) {
+        match message(topic, payloads).and_then(|message| self.own().sending(&to, message)) {
             Ok(sending) => answer(sending.await),
             Err(refusal) => answer(Err(refusal)),
         }
     }
 
     fn monitor(&mut self, target: String) -> Answer<()> {
-        answer(self.own.to_peer(&target, &Deed::Monitor))
+        answer(self.own().to_peer(&target, &Deed::Monitor))
     }
 
     fn unmonitor(&mut self, target: String) -> Answer<()> {
-        answer(self.own.to_peer(&target, &Deed::Unmonitor))
+        answer(self.own().to_peer(&target, &Deed::Unmonitor))
     }
 
     fn link(&mut self, target: String) -> Answer<()> {
-        answer(self.own.to_peer(&target, &Deed::Link))
+        answer(self.own().to_peer(&target, &Deed::Link))
     }
 
     fn unlink(&mut self, target: String) -> Answer<()> {
-        answer(self.own.to_peer(&target, &Deed::Unlink))
+        answer(self.own().to_peer(&target, &Deed::Unlink))
     }
 
     fn cancel(&mut self, target: String, reason: String) -> Answer<()> {
-        answer(self.own.to_peer(&target, &Deed::Cancel(&reason)))
+        answer(self.own().to_peer(&target, &Deed::Cancel(&reason)))
     }
 
     fn terminate(&mut self, target: String) -> Answer<()> {
-        answer(self.own.to_peer(&target, &Deed::Terminate))
+        answer(self.own().to_peer(&target, &Deed::Terminate))
     }
 
     fn register(&mut self, name: String, target: Option<String>) -> Answer<()> {
-        answer(self.own.register(&name, target.as_deref()))
+        answer(self.own().register(&name, target.as_deref()))
     }
 
     fn unregister(&mut self, name: String) -> Answer<()> {
-        answer(self.own.unregister(&name))
+        answer(self.own().unregister(&name))
     }
 
     fn lookup(&mut self, name: String) -> Result<Option<String>> {
-        Ok(self.own.peers().lookup(&name).map(|pid| pid.to_string()))
+        Ok(self.own().peers().lookup(&name).map(|pid| pid.to_string()))
     }
 }
 
 impl mailbox::Host for State {
     async fn receive(&mut self, timeout: Option<u64>) -> Result<Option<types::Message>> {
-        let message = self.own.wait(timeout, Inbox::poll_message).await;
+        let message = self.own().wait(timeout, Inbox::poll_message).await;
         Ok(message.map(Into::into))
     }
 
     async fn next_event(&mut self, timeout: Option<u64>) -> Result<Option<types::Event>> {
-        let event = self.own.wait(timeout, Inbox::poll_event).await;
+        let event = self.own().wait(timeout, Inbox::poll_event).await;
         Ok(event.map(Into::into))
     }
 
     async fn next(&mut self, timeout: Option<u64>) -> Result<Option<types::Signal>> {
-        let signal = self.own.wait(timeout, Inbox::poll_signal).await;
+        let signal = self.own().wait(timeout, Inbox::poll_signal).await;
         Ok(signal.map(|signal| match signal {
             process::Signal::Message(message) => types::Signal::Message(message.into()),
             process::Signal::Event(event) => types::Signal::Event(event.into()),
@@ -152,18 +152,18 @@ impl mailbox::Host for State {
     }
 
     fn drop_oldest(&mut self, topic: String) -> Answer<()> {
-        answer(self.own.drop_oldest(&topic))
+        answer(self.own().drop_oldest(&topic))
     }
 
     fn trap_links(&mut self, trap: bool) -> Result<()> {
-        self.own.inbox().trap_links(trap);
+        self.own().inbox().trap_links(trap);
         Ok(())
     }
 }
 
 impl State {
     fn subscribe(&mut self, content: Content) -> Result<Resource<DynPollable>> {
-        let ready = Ready { inbox: self.own.inbox().clone(), content };
+        let ready = Ready { inbox: self.own().inbox().clone(), content };
         let table = self.wasi().table();
         let ready = table.push(ready)?;
         subscribe(table, ready)

@@ -62,8 +62,8 @@ pub(super) struct Current {
 /// Answers a call from the guest's memory and what its process knows of itself.
 fn call(caller: &mut Caller<'_, State>, act: impl FnOnce(&mut [u8], &mut Own) -> Result<i32, Refusal>) -> Result<i32> {
     let (memory, state) = split(caller)?;
-    let answer = act(memory, &mut state.own);
-    Ok(settle(&mut state.own, answer))
+    let answer = act(memory, state.own_mut());
+    Ok(settle(state.own_mut(), answer))
 }
 
 /// The answer as a number; the text of an error is kept for the guest to ask for.
@@ -129,7 +129,7 @@ fn add_sending(linker: &mut Linker<State>) -> Result<()> {
                 let (to, to_len, topic, topic_len, format, data, data_len, flags) = arguments;
                 let (memory, state) = split(&mut caller)?;
                 let transfer_max = transfer_max(&state.usage);
-                let own = &mut state.own;
+                let own = state.own_mut();
                 let message = || -> Result<(&str, Message), Refusal> {
                     let payload = payload_of(memory, Format::of(format)?, Region(data, data_len), transfer_max)?;
                     let to = text(memory, Region(to, to_len))?;
@@ -144,7 +144,7 @@ fn add_sending(linker: &mut Linker<State>) -> Result<()> {
                     Ok((to, message)) => own.send(to, message),
                     Err(refusal) => Err(refusal),
                 };
-                Ok(settle(&mut caller.data_mut().own, sent.map(|()| 0)))
+                Ok(settle(caller.data_mut().own_mut(), sent.map(|()| 0)))
             })
         },
     )?;
@@ -154,7 +154,7 @@ fn add_sending(linker: &mut Linker<State>) -> Result<()> {
 fn add_receiving(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap_async(MODULE, "receive", |mut caller: Caller<'_, State>, (timeout,): (i64,)| {
         Box::new(async move {
-            let own = &mut caller.data_mut().own;
+            let own = caller.data_mut().own_mut();
             // Not kept while the next one is waited for.
             own.current.signal = None;
             let message = own.wait(timeout_of(timeout), Inbox::poll_message).await;
@@ -163,7 +163,7 @@ fn add_receiving(linker: &mut Linker<State>) -> Result<()> {
     })?;
     linker.func_wrap_async(MODULE, "next_event", |mut caller: Caller<'_, State>, (timeout,): (i64,)| {
         Box::new(async move {
-            let own = &mut caller.data_mut().own;
+            let own = caller.data_mut().own_mut();
             own.current.signal = None;
             let event = own.wait(timeout_of(timeout), Inbox::poll_event).await;
             Ok(signal::keep(own, event.map(Signal::Event)))
@@ -171,7 +171,7 @@ fn add_receiving(linker: &mut Linker<State>) -> Result<()> {
     })?;
     linker.func_wrap_async(MODULE, "next", |mut caller: Caller<'_, State>, (timeout,): (i64,)| {
         Box::new(async move {
-            let own = &mut caller.data_mut().own;
+            let own = caller.data_mut().own_mut();
             own.current.signal = None;
             let signal = own.wait(timeout_of(timeout), Inbox::poll_signal).await;
             Ok(signal::keep(own, signal))
@@ -180,8 +180,8 @@ fn add_receiving(linker: &mut Linker<State>) -> Result<()> {
     linker.func_wrap(MODULE, "drop_oldest", |mut caller: Caller<'_, State>, topic: u32, len: u32| {
         call(&mut caller, |memory, own| own.drop_oldest(text(memory, Region(topic, len))?).map(|()| 0))
     })?;
-    linker.func_wrap(MODULE, "trap_links", |mut caller: Caller<'_, State>, trap: u32| {
-        caller.data_mut().own.inbox().trap_links(trap != 0);
+    linker.func_wrap(MODULE, "trap_links", |caller: Caller<'_, State>, trap: u32| {
+        caller.data().own().inbox().trap_links(trap != 0);
         0
     })?;
     Ok(())

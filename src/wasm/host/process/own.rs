@@ -54,6 +54,10 @@ impl Own {
         &self.birth
     }
 
+    pub(in crate::wasm) fn into_birth(self) -> Birth {
+        self.birth
+    }
+
     /// Calls a function on behalf of the process: the call ends with what is returned.
     pub(in crate::wasm::host) fn call(&self, target: &str, input: Payload) -> Call {
         self.program.surroundings.functions.call(self.peers(), target, vec![input])

@@ -9,6 +9,7 @@ use wasmtime::{
 
 use super::super::accept::{accept, is_exact};
 use super::super::error::Path;
+use super::super::invoke::{OnStack, Stack, typed, untyped};
 use super::super::wit_text::{self, WitTextError};
 use super::super::{ArgumentError, Hint, Signature, SignatureError, WitType};
 use super::AbiError;
@@ -214,6 +215,20 @@ impl CorePlan {
     pub async fn call(
         &self,
         instance: &Instance,
+        store: impl AsContextMut<Data: Send>,
+        arguments: &[Payload],
+    ) -> wasmtime::Result<Payload> {
+        self.call_on(Stack::Own, instance, store, arguments).await
+    }
+
+    /// [`call`](Self::call) on this stack.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn call_on(
+        &self,
+        stack: Stack,
+        instance: &Instance,
         mut store: impl AsContextMut<Data: Send>,
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
@@ -222,14 +237,14 @@ impl CorePlan {
         if let Some(numbers) = self.numbers
             && let Some(words) = self.words(arguments)
         {
-            let result = numbers.call(func, store.as_context_mut(), words).await?;
+            let result = numbers.call(func, (store.as_context_mut(), stack), words).await?;
             return match self.signature.results() {
                 [ty] => Ok(Source::new(&[], store.hostcall_fuel() as u64).lift(&mut result.into_iter(), ty)?),
                 _ => Ok(Payload::Nil),
             };
         }
         // Apart, so that calls of numbers do not carry what this takes.
-        Box::pin(self.call_with_memory(func, instance, store, arguments)).await
+        Box::pin(self.call_with_memory(func, instance, (store, stack), arguments)).await
     }
 
     /// Calls the method with values of any kind.
@@ -237,7 +252,7 @@ impl CorePlan {
         &self,
         func: Func,
         instance: &Instance,
-        mut store: StoreContextMut<'_, T>,
+        (mut store, stack): OnStack<'_, T>,
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
         let arguments = self.signature.accept(&self.method, arguments)?;
@@ -247,17 +262,17 @@ impl CorePlan {
         };
         let types: Vec<_> = self.signature.params().iter().map(|param| &param.ty).collect();
         let image = Image::of(arguments, &types, self.spilled)?;
-        let places = self.place(&image.blocks, instance, &mut store).await?;
+        let places = self.place(&image.blocks, instance, (&mut store, stack)).await?;
         if let Some(memory) = memory {
             write(image.blocks, &places, memory, &mut store)?;
         }
         let params: Vec<_> = image.words.iter().map(|word| word.to_val(&places)).collect();
         let mut results = vec![Val::I32(0); self.results];
-        func.call_async(&mut store, &params, &mut results).await?;
+        untyped(func, &mut store, &params, &mut results, stack).await?;
         let value = self.read(&results, memory, &store)?;
         if let Some(name) = &self.post_return {
             let post = function(instance, &mut store, name)?;
-            post.call_async(&mut store, &results, &mut []).await?;
+            untyped(post, &mut store, &results, &mut [], stack).await?;
         }
         Ok(value)
     }
@@ -289,7 +304,7 @@ impl CorePlan {
         &self,
         blocks: &[Block],
         instance: &Instance,
-        store: &mut StoreContextMut<'_, T>,
+        (store, stack): (&mut StoreContextMut<'_, T>, Stack),
     ) -> wasmtime::Result<Vec<u32>> {
         let mut places = Vec::with_capacity(blocks.len());
         let mut realloc: Option<TypedFunc<(u32, u32, u32, u32), u32>> = None;
@@ -307,7 +322,7 @@ impl CorePlan {
                     realloc.insert(function(instance, store, name)?.typed(&store)?)
                 }
             };
-            let place = realloc.call_async(&mut *store, (0, 0, block.align, size)).await?;
+            let place = typed(realloc, store, (0, 0, block.align, size), stack).await?;
             if !place.is_multiple_of(block.align) {
                 let (pointer, align) = (u64::from(place), block.align);
                 return Err(AbiError::Unaligned { pointer, align, ty: self.signature.shown(&self.method) }.into());

@@ -1,8 +1,9 @@
 //! Functions of a few numbers: called without [`Val`](wasmtime::Val)s, whose types the engine would look up in what all threads share
 //! and compare, at every call.
 
-use wasmtime::{Func, StoreContextMut, WasmParams, WasmResults, WasmTy};
+use wasmtime::{Func, WasmParams, WasmResults, WasmTy};
 
+use super::super::invoke::{OnStack, typed};
 use super::layout::Flat;
 use super::store::Word;
 
@@ -31,7 +32,7 @@ impl Numbers {
     pub(super) async fn call<T: Send>(
         self,
         func: Func,
-        store: StoreContextMut<'_, T>,
+        store: OnStack<'_, T>,
         words: [Word; PARAMS_MAX],
     ) -> wasmtime::Result<Option<Word>> {
         match self.ty {
@@ -45,7 +46,7 @@ impl Numbers {
     async fn call_with<T: Send, N: Number>(
         self,
         func: Func,
-        store: StoreContextMut<'_, T>,
+        store: OnStack<'_, T>,
         [first, second]: [Word; PARAMS_MAX],
     ) -> wasmtime::Result<Option<Word>> {
         let (first, second) = (N::of(first), N::of(second));
@@ -60,12 +61,12 @@ impl Numbers {
     }
 }
 
-async fn call<T: Send, P, R>(func: Func, mut store: StoreContextMut<'_, T>, params: P) -> wasmtime::Result<R>
+async fn call<T: Send, P, R>(func: Func, (mut store, stack): OnStack<'_, T>, params: P) -> wasmtime::Result<R>
 where
     P: WasmParams + Sync,
     R: WasmResults + Sync,
 {
-    func.typed::<P, R>(&store)?.call_async(&mut store, params).await
+    typed(&func.typed::<P, R>(&store)?, &mut store, params, stack).await
 }
 
 /// A number as the engine and as this room knows it.

@@ -91,10 +91,11 @@ pub(super) fn add(linker: &mut Linker<State>) -> Result<()> {
         })
     })?;
     linker.func_wrap(MODULE, "payloads", |caller: Caller<'_, State>| {
-        message(&caller.data().own).map_or(NOTHING, |message| i32::try_from(message.payloads.len()).unwrap_or(i32::MAX))
+        message(caller.data().own())
+            .map_or(NOTHING, |message| i32::try_from(message.payloads.len()).unwrap_or(i32::MAX))
     })?;
     linker.func_wrap(MODULE, "payload_format", |caller: Caller<'_, State>, at: u32| {
-        payload(&caller.data().own, at).map_or(NOTHING, |payload| format_of(payload) as i32)
+        payload(caller.data().own(), at).map_or(NOTHING, |payload| format_of(payload) as i32)
     })?;
     linker.func_wrap(
         MODULE,
@@ -107,9 +108,9 @@ pub(super) fn add(linker: &mut Linker<State>) -> Result<()> {
         },
     )?;
     linker.func_wrap(MODULE, "exit_kind", |caller: Caller<'_, State>| {
-        exit(&caller.data().own).map_or(NOTHING, |exit| ExitKind::from(exit) as i32)
+        exit(caller.data().own()).map_or(NOTHING, |exit| ExitKind::from(exit) as i32)
     })?;
-    linker.func_wrap(MODULE, "exit_code", |caller: Caller<'_, State>| match exit(&caller.data().own) {
+    linker.func_wrap(MODULE, "exit_code", |caller: Caller<'_, State>| match exit(caller.data().own()) {
         Some(Exit::Exited(code)) => i64::from(*code),
         _ => i64::from(NOTHING),
     })?;
