@@ -506,8 +506,9 @@ impl Runtime {
         self.manager.spawn(Start::new(entry, host).input(input.into_iter().map(Into::into)))
     }
 
-    /// Runs `entry` over many inputs, a process each on the application's only `process.host`, a bounded number of them at once.
-    /// What comes out is an iterator and a stream of what became of each, in the order of the inputs; see [`Map`] for its
+    /// Runs `entry` over many inputs on the application's only `process.host`, a bounded number of them at once, each with its
+    /// limits. A guest that is over within two ticks and asks the host for nothing is run without more; whatever is not becomes a
+    /// process. What comes out is an iterator and a stream of what became of each, in the order of the inputs; see [`Map`] for its
     /// settings. Each input is what [`Runtime::spawn`] takes.
     ///
     /// ```

@@ -6,10 +6,11 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use super::map::Begun;
 use super::ready::Ready;
-use crate::process::{Attempted, Luck, Prepared, Ran};
+use crate::process::{Attempted, Exit, Luck, Prepared};
 
 /// Items of a chunk: enough that what is done for each chunk is little for each of them, and few enough that a result
 /// is not late.
@@ -21,15 +22,15 @@ const CHUNKS_PER_WORKER: usize = 2;
 /// An item of a chunk.
 pub(super) struct Tried {
     pub(super) item: Begun,
-    /// How it ended; nothing of one that has to be a process.
-    pub(super) ran: Option<Ran>,
+    /// How it ended, and after what time; nothing of one that has to be a process.
+    pub(super) ran: Option<(Exit, Duration)>,
 }
 
 /// What a worker is through with.
 pub(super) struct Returned {
     pub(super) items: Vec<Tried>,
-    /// One took too long, and those after it were not tried.
-    is_too_long: bool,
+    /// The last one that was tried was in vain, and those after it were not tried.
+    has_failed: bool,
 }
 
 /// The way of the items of a map to the workers.
@@ -76,14 +77,14 @@ impl Lane {
         let next = mem::replace(&mut self.next, Vec::with_capacity(self.size));
         self.sent += next.len();
         let items = next.into_iter().map(|item| Tried { item, ran: None }).collect();
-        let chunk = Chunk { items, is_too_long: false, ready: Arc::clone(ready) };
+        let chunk = Chunk { items, has_failed: false, ready: Arc::clone(ready) };
         self.prepared.tasks().spawn(chunk.run(Arc::clone(&self.prepared), Arc::clone(&self.stop)));
     }
 
     /// A chunk has come back.
     pub(super) fn settle(&mut self, returned: &Returned) {
         self.sent -= returned.items.len();
-        if returned.is_too_long {
+        if returned.has_failed {
             self.luck.failed();
         }
     }
@@ -102,7 +103,7 @@ impl Lane {
 /// Items on their way. They come back whatever becomes of the task that has them.
 struct Chunk {
     items: Vec<Tried>,
-    is_too_long: bool,
+    has_failed: bool,
     ready: Arc<Ready>,
 }
 
@@ -118,13 +119,13 @@ impl Chunk {
                     }
                     at += 1;
                     match stand.attempt(&tried.item.input) {
-                        Attempted::Ended(ran) => {
+                        (Attempted::Ended(exit), time) => {
                             tried.item.attempts += 1;
-                            tried.ran = Some(ran);
+                            tried.ran = Some((exit, time));
                         }
-                        Attempted::Unfit => {}
-                        Attempted::TooLong => {
-                            self.is_too_long = true;
+                        (Attempted::Unfit, _) => {}
+                        (Attempted::Failed, _) => {
+                            self.has_failed = true;
                             return;
                         }
                     }
@@ -148,6 +149,6 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.ready.give_back(Returned { items: mem::take(&mut self.items), is_too_long: self.is_too_long });
+        self.ready.give_back(Returned { items: mem::take(&mut self.items), has_failed: self.has_failed });
     }
 }

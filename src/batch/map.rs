@@ -34,7 +34,7 @@ const LATE: Duration = Duration::from_millis(1);
 /// Who waited for less than this is worth a longer wait for more.
 const BRISK: Duration = Duration::from_micros(200);
 
-/// One entry over many inputs, a process each: [`Runtime::map`](crate::Runtime::map).
+/// One entry over many inputs: [`Runtime::map`](crate::Runtime::map).
 ///
 /// An iterator, and a [`Stream`], of what became of the items, in the order of the inputs or, after
 /// [`unordered`](Self::unordered), in that of their ends. It starts items as it is asked for results, so its memory is bounded by
@@ -397,9 +397,9 @@ impl<F: Feed> Map<F> {
             });
             for Tried { item, ran } in chunk.items {
                 match ran {
-                    Some(ran) => {
-                        let result = self.result(ran.exit);
-                        self.over(item, result, |done| (done.wall, done.cpu) = (Some(ran.time), ran.time));
+                    Some((exit, time)) => {
+                        let result = self.result(exit);
+                        self.over(item, result, |done| (done.wall, done.cpu) = (Some(time), time));
                     }
                     None if is_stopped => {
                         self.hand_out(Done::without_process(&item, ItemError::Ended(Exit::Terminated)));

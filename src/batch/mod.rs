@@ -7,6 +7,7 @@
 //! - Memory is bounded by the window, whatever the number of inputs: nothing is read ahead of it, and in order nothing begins
 //!   while too many results wait for their turn.
 //! - Every input that began leads to exactly one [`Done`]; one that did not begin leads to none.
+//! - An item is a process, unless it is over so soon that nobody can tell (module `chunk`). Limits are the same for both.
 //! - No room is no failure: an item waits for it. It fails when it would not fit alone.
 //! - A map that is dropped ends what it has begun.
 //! - A journal confirms only records that the output has: whenever the program is ended, a resumed batch has each index once.

@@ -87,6 +87,18 @@ impl fmt::Debug for Attempt<'_> {
     }
 }
 
+/// What became of an [attempt](Program::attempt).
+#[derive(Debug)]
+pub enum Attempted {
+    /// The guest has ended.
+    Ended(Exit),
+    /// There was none: the program is not ready for it, the arguments do not fit, or the host is closing. A process is the
+    /// way, and who starts it is told what is wrong.
+    Unfit,
+    /// The guest took too long or had something to ask, and nothing has come of it. A process may do both.
+    Failed,
+}
+
 /// An entry on a host with limits of its own, looked up once for very many runs.
 pub(crate) struct Prepared {
     pub(super) program: Arc<dyn Program>,
@@ -128,44 +140,24 @@ pub(crate) struct Stand {
     _admission: Admission,
 }
 
-/// What became of an attempt.
-pub(crate) enum Attempted {
-    /// The guest has ended.
-    Ended(Ran),
-    /// It was none: the arguments do not fit, or the host is closing. Who starts a process is told.
-    Unfit,
-    /// It took too long, and nothing has come of it. As a process it may take its time.
-    TooLong,
-}
-
-/// A guest that was run to its end.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) exit: Exit,
-    /// What it took, of which there is nothing else.
-    pub(crate) time: Duration,
-}
-
 impl Stand {
     /// Whether it is time to let others have the worker.
     pub(crate) fn is_slice_over(&self) -> bool {
         step::is_slice_over()
     }
 
-    /// Runs a guest.
-    pub(crate) fn attempt(&self, input: &[Payload]) -> Attempted {
+    /// Runs a guest; with what it took.
+    pub(crate) fn attempt(&self, input: &[Payload]) -> (Attempted, Duration) {
         let program = &self.spot.program;
         if self.ground.host().table.is_closed() || program.check(input).is_err() {
-            return Attempted::Unfit;
+            return (Attempted::Unfit, Duration::ZERO);
         }
         let begin = self.ground.clock.now();
         let usage = Arc::new(Usage::new(Arc::clone(&self.limits), begin.as_nanos()));
         usage.begin_step(begin.as_nanos());
-        let Some(exit) = program.attempt(&Attempt { input, usage: &usage, ground: &self.ground }) else {
-            return Attempted::TooLong;
-        };
-        let end = self.ground.clock.now();
-        Attempted::Ended(Ran { exit, time: Duration::from_nanos(end.as_nanos().saturating_sub(begin.as_nanos())) })
+        let attempted = program.attempt(&Attempt { input, usage: &usage, ground: &self.ground });
+        let nanos = self.ground.clock.now().as_nanos().saturating_sub(begin.as_nanos());
+        (attempted, Duration::from_nanos(nanos))
     }
 }
 

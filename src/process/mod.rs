@@ -65,8 +65,8 @@ pub use crate::limits::LimitExceeded;
 /// What a process is doing: its task's state.
 pub use crate::scheduler::TaskState as State;
 pub(crate) use crate::scheduler::WORKER_STACK_BYTES;
-pub use attempt::Attempt;
-pub(crate) use attempt::{Attempted, Luck, Prepared, Ran};
+pub use attempt::{Attempt, Attempted};
+pub(crate) use attempt::{Luck, Prepared};
 pub use bus::{BUS_BYTES, BUS_EVENTS, BUS_LISTENERS, BUS_NAME_BYTES, Bus, BusError, BusEvent, Heard, Listening};
 pub use calls::CallChain;
 pub(crate) use ceiling::Share;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::ground::Ground;
-use super::{Attempt, Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
+use super::{Attempt, Attempted, Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
 use crate::registry::{EntryId, LimitsSpec};
@@ -79,11 +79,11 @@ pub trait Program: Send + Sync + 'static {
         None
     }
 
-    /// Runs a guest to its end, here and at once; `None` when that can't be or takes longer than a short while, and then
-    /// nothing of it has been seen or kept. Called on a worker, within a step.
-    fn attempt(&self, attempt: &Attempt<'_>) -> Option<Exit> {
+    /// Runs a guest to its end, here and at once, or gives that up after a short while: then nothing of it has been seen or
+    /// kept. Called on a worker, within a step.
+    fn attempt(&self, attempt: &Attempt<'_>) -> Attempted {
         let _ = attempt;
-        None
+        Attempted::Unfit
     }
 
     /// Whether an [attempt](Self::attempt) can ever be one.

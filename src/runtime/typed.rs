@@ -240,7 +240,7 @@ impl<P: WitParams, R: WitReturn> TypedEntry<P, R> {
         Ok(TypedProcess { process: manager.spawn(start)?, reader: self.reader() })
     }
 
-    /// Runs it over many inputs, a process each; see [`Runtime::map`]. Functions have no processes of their own.
+    /// Runs it over many inputs; see [`Runtime::map`]. Functions have no processes of their own.
     ///
     /// ```
     /// use wippy::Runtime;

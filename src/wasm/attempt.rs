@@ -1,18 +1,21 @@
 //! Attempts: a guest that asks nobody for anything is run on the stack of its worker first.
 //!
 //! A stack of its own, and the way there and back, are a fifth of what a tiny guest costs. It needs one only where it is suspended:
-//! when it waits, which a guest without imports can't, or when its slice is over, which shows. One that is still on the worker's
-//! stack by then is stopped and begins again on a stack of its own. Nobody has seen anything of it, since there was nobody whom it
-//! could have told: what is lost is time, at most the [`TICKS`] of an attempt and the one that it began in. Neither that time nor
-//! its instructions count for it. A program whose guests take that long has them begin on stacks of their own for some
-//! time, and longer each time that an attempt with them fails.
+//! when it waits, or when its slice is over. One that is still on the worker's stack by then is stopped and begins again on a
+//! stack of its own. Nobody has seen anything of it, since there was nobody whom it could have told: what is lost is time, at most
+//! the [`TICKS`] of an attempt and the one that it began in. Neither that time nor its instructions count for it.
+//!
+//! A guest that has imports hardly ever calls most of them. So what is started often is attempted with nothing behind its imports:
+//! one that calls some is stopped there, and one that fails may have been, so that it begins again as well.
+//!
+//! A program with which an attempt fails has its guests begin on stacks of their own for some time, and longer each time.
 
 use std::future::Future as _;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use wasmtime::Store;
+use wasmtime::{Linker, Store, component};
 
 use super::engine::HOST_STACK_BYTES;
 use super::program::{Over, Program, Surroundings, Target, new_store};
@@ -20,9 +23,8 @@ use super::state::{AtTick, State};
 use super::value::Stack;
 use super::warm::{Linked, Warm};
 use crate::process::WORKER_STACK_BYTES;
-use crate::process::{Attempt, Birth, Exit, Payload};
+use crate::process::{Attempt, Attempted, Birth, Exit, Payload};
 use crate::registry::Preempt;
-use crate::wasi::Profile;
 
 /// Whole ticks that an attempt may take. A guest that begins right before a tick has not been computing for long.
 pub(super) const TICKS: u32 = 1;
@@ -33,62 +35,95 @@ pub(super) const STACK_BYTES_MAX: usize = 1 << 20;
 
 const _: () = assert!(STACK_BYTES_MAX + 2 * HOST_STACK_BYTES <= WORKER_STACK_BYTES);
 
-impl Program {
-    /// Whether its guests may be run on the stack of a worker: they have nobody to ask, and begin anew when they are begun again.
-    fn fits(&self, place: usize) -> bool {
-        let linkage = &self.linkages[place];
-        linkage.shared.is_inert() && linkage.class.stack() <= STACK_BYTES_MAX
+impl Target {
+    /// Whether a guest that is called this way may ever be attempted: it is there to return a value, and not to talk.
+    fn is_quiet(&self) -> bool {
+        matches!(self, Self::Component { .. } | Self::Core { .. })
     }
 
-    /// The stack that a process begins on.
-    pub(super) fn first_stack(&self, place: usize, birth: &Birth) -> Stack {
-        // What was kept is as the last process left it: it can't begin again.
-        let can_try = birth.kept.is_none() && self.fits(place);
-        if can_try && self.luck.is_worth_one() { Stack::Thread } else { Stack::Own }
+    /// The same code with nothing behind its imports: a guest that asks somebody for something fails. Most of those that were built
+    /// from a large language import what they hardly ever call. `None` where something else than functions is imported.
+    pub(super) fn alone(&self) -> Option<Self> {
+        match self {
+            Self::Component { pre, index, plan, .. } => {
+                let mut linker = component::Linker::new(pre.engine());
+                linker.define_unknown_imports_as_traps(pre.component()).ok()?;
+                let pre = linker.instantiate_pre(pre.component()).ok()?;
+                Some(Self::Component { pre, index: *index, plan: plan.clone(), is_inert: false })
+            }
+            Self::Core { pre, before, plan, .. } => {
+                let mut linker = Linker::new(pre.module().engine());
+                linker.define_unknown_imports_as_traps(pre.module()).ok()?;
+                let pre = linker.instantiate_pre(pre.module()).ok()?;
+                Some(Self::Core { pre, before: *before, plan: plan.clone(), is_inert: false })
+            }
+            Self::ComponentCommand { .. } | Self::CoreCommand { .. } => None,
+        }
+    }
+}
+
+impl Program {
+    /// Whether its guests may be run on the stack of a worker.
+    fn fits(&self, place: usize) -> bool {
+        let linkage = &self.linkages[place];
+        linkage.shared.is_quiet() && linkage.class.stack() <= STACK_BYTES_MAX
     }
 
     /// Whether guests may be run without a process: beside all else, what their entry mounts or names would have to be looked
     /// at for each.
     pub(super) fn can_be_attempted(&self) -> bool {
         let Surroundings { mounts, env, .. } = &*self.surroundings;
-        let is_alone = mounts.is_empty() && env.is_empty() && !self.profiles.contains(Profile::Process);
-        is_alone && self.preempt == Preempt::Epoch && (0..self.linkages.len()).all(|place| self.fits(place))
+        let is_plain = mounts.is_empty() && env.is_empty() && self.preempt == Preempt::Epoch;
+        is_plain && (0..self.linkages.len()).all(|place| self.fits(place))
+    }
+
+    /// The code for an attempt with a process, if that is worth its time.
+    pub(super) fn to_attempt(&self, place: usize, birth: &Birth) -> Option<Arc<Target>> {
+        // What was kept is as the last process left it: it can't begin again. And what is to be kept must have its imports.
+        let is_fresh = birth.kept.is_none() && (!birth.keeps || self.linkages[place].shared.is_inert());
+        let target = self.alone(place).filter(|_| is_fresh && self.fits(place))?;
+        self.luck.is_worth_one().then(|| Arc::clone(target))
     }
 
     /// Runs a guest that is no process.
-    pub(super) fn attempt(self: &Arc<Self>, attempt: &Attempt<'_>) -> Option<Exit> {
-        let place = self.place(attempt.usage.limits())?;
+    pub(super) fn attempt(self: &Arc<Self>, attempt: &Attempt<'_>) -> Attempted {
+        let Some(place) = self.place(attempt.usage.limits()) else { return Attempted::Unfit };
+        let Some(target) = self.alone(place) else { return Attempted::Unfit };
         if !self.luck.is_worth_one() {
-            return None;
+            return Attempted::Failed;
         }
         self.count_start(place, attempt.reactor(), attempt.tasks());
-        let target = self.linkages[place].target();
         let memory = self.memory(attempt.usage, attempt.ceiling());
         let clock = attempt.reactor().clock().clone();
         let mut store = new_store(target, State::new(None, memory, clock, None));
         if let Err(exit) = self.equip(&mut store, Stack::Thread) {
-            return Some(exit);
+            return Attempted::Ended(exit);
         }
-        self.run_on_thread(target, &mut store, attempt.input).map(|(exit, _)| exit)
+        let ran = self.run_on_thread(target, &mut store, attempt.input);
+        ran.map_or(Attempted::Failed, |(exit, _)| Attempted::Ended(exit))
     }
 
     /// The life of a process on this stack.
     ///
     /// # Errors
     /// What it was given: it was stopped, and is to begin again on a stack of its own.
-    pub(super) fn execute_on_thread(self: &Arc<Self>, place: usize, mut birth: Birth) -> Result<Over, Box<Birth>> {
-        let linkage = &self.linkages[place];
-        let (target, keeps, input) = (linkage.target(), birth.keeps, std::mem::take(&mut birth.input));
-        let mut store = match self.store(target, birth, &input) {
+    pub(super) fn execute_on_thread(
+        self: &Arc<Self>,
+        (place, target): (usize, Arc<Target>),
+        mut birth: Birth,
+    ) -> Result<Over, Box<Birth>> {
+        let (keeps, input) = (birth.keeps, std::mem::take(&mut birth.input));
+        let mut store = match self.store(&target, birth, &input) {
             Ok(store) => store,
             Err(failure) => return Ok(Over::at_once(Exit::Failed(failure))),
         };
         if let Err(exit) = self.equip(&mut store, Stack::Thread) {
             return Ok(Over::at_once(exit));
         }
-        match self.run_on_thread(target, &mut store, &input) {
+        match self.run_on_thread(&target, &mut store, &input) {
             Some((exit @ Exit::Returned(_), Some(linked))) if keeps => {
-                let instance = Warm::keep(store, linked, Arc::clone(target), Arc::clone(&linkage.shared));
+                let shared = Arc::clone(&self.linkages[place].shared);
+                let instance = Warm::keep(store, linked, target, shared);
                 Ok(Over { instance: Some(instance), ..Over::at_once(exit) })
             }
             Some((exit, _)) => Ok(Over::at_once(exit)),
@@ -100,7 +135,7 @@ impl Program {
         }
     }
 
-    /// Runs a guest to its end; `None` when it was stopped.
+    /// Runs a guest to its end; `None` when it was stopped, or may have failed because it was.
     fn run_on_thread(
         &self,
         target: &Target,
@@ -115,7 +150,9 @@ impl Program {
                 Poll::Pending => unreachable!("nothing suspends a guest on this stack"),
             }
         };
-        if store.data().at_tick == AtTick::GaveUp {
+        // Without imports a failure is the guest's own. With imports it may be the answer that it did not get.
+        let is_final = target.is_inert() || matches!(exit, Exit::Returned(_));
+        if store.data().at_tick == AtTick::GaveUp || !is_final {
             self.luck.failed();
             return None;
         }

@@ -10,7 +10,6 @@ use wasmtime::{CallHook, Store, UpdateDeadline};
 use super::failure::Ended;
 use super::program::{Over, Program};
 use super::state::{AtTick, State};
-use super::value::Stack;
 use crate::limits::Usage;
 use crate::limits::waits_for_message;
 use crate::process::{Birth, Exit, Instance, Process, Progress, step};
@@ -21,9 +20,9 @@ const TICKS_PER_LOOK: u64 = 1;
 
 /// A wasm process between its birth and its end.
 pub(super) enum Fiber {
-    /// Made, with the place of its code in the program, and nothing else: the first step initialises. It has a stack of its own
-    /// from the beginning, or is worth an attempt without one.
-    Init(Arc<Program>, usize, Birth, Stack),
+    /// Made, with the place of its code in the program, and nothing else: the first step initialises. Whether an attempt without
+    /// a stack of its own has failed.
+    Init(Arc<Program>, usize, Birth, bool),
     /// The guest runs, waits or was preempted.
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
     /// The guest is over and gone, its output is on its way.
@@ -35,48 +34,12 @@ pub(super) enum Fiber {
 }
 
 impl Fiber {
-    pub(super) fn new(program: Arc<Program>, target: usize, birth: Birth) -> Self {
-        let stack = program.first_stack(target, &birth);
-        Self::Init(program, target, birth, stack)
+    pub(super) fn new(program: Arc<Program>, place: usize, birth: Birth) -> Self {
+        Self::Init(program, place, birth, false)
     }
-}
 
-impl Process for Fiber {
-    fn step(&mut self, context: &mut Context<'_>) -> Progress {
-        while let Self::Init(..) = self
-            && let Self::Init(program, target, birth, stack) = std::mem::replace(self, Self::Closed)
-        {
-            let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
-            if stack == Stack::Own {
-                *self = Self::Running { guest: Box::pin(program.execute(target, birth)), unpreemptible };
-                break;
-            }
-            mark(unpreemptible.as_deref());
-            match program.execute_on_thread(target, birth) {
-                Ok(over) => *self = Self::Leaving(over),
-                Err(birth) => {
-                    let now = birth.reactor().clock().now().as_nanos();
-                    let is_slice_over = birth.usage.is_slice_over(now);
-                    // What it did counts for nothing, and its time has just begun.
-                    birth.usage.begin_step(now);
-                    *self = Self::Init(program, target, *birth, Stack::Own);
-                    if is_slice_over && step::should_yield() {
-                        return Progress::Preempted;
-                    }
-                }
-            }
-        }
-        if let Self::Running { guest, unpreemptible } = self {
-            mark(unpreemptible.as_deref());
-            match guest.as_mut().poll(context) {
-                Poll::Ready(over) => *self = Self::Leaving(over),
-                // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
-                // waits.
-                Poll::Pending if step::take_preempted() => return Progress::Preempted,
-                Poll::Pending if waits_for_message() => return Progress::Idle,
-                Poll::Pending => return Progress::Blocked,
-            }
-        }
+    /// The guest is over: what is left is to wait until its output has left.
+    fn leaving(&mut self, context: &mut Context<'_>) -> Progress {
         match std::mem::replace(self, Self::Closed) {
             Self::Leaving(mut over) => {
                 if over.drained.as_mut().is_some_and(|drained| drained.as_mut().poll(context).is_pending()) {
@@ -90,6 +53,48 @@ impl Process for Fiber {
             }
             _ => Progress::Exit(Exit::Terminated),
         }
+    }
+}
+
+impl Process for Fiber {
+    fn step(&mut self, context: &mut Context<'_>) -> Progress {
+        if let Self::Init(..) = self
+            && let Self::Init(program, place, mut birth, has_failed) = std::mem::replace(self, Self::Closed)
+        {
+            let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
+            let attempt = if has_failed { None } else { program.to_attempt(place, &birth) };
+            if let Some(target) = attempt {
+                mark(unpreemptible.as_deref());
+                birth = match program.execute_on_thread((place, target), birth) {
+                    Ok(over) => {
+                        *self = Self::Leaving(over);
+                        return self.leaving(context);
+                    }
+                    Err(birth) => *birth,
+                };
+                let now = birth.reactor().clock().now().as_nanos();
+                let is_slice_over = birth.usage.is_slice_over(now);
+                // What it did counts for nothing, and its time has just begun.
+                birth.usage.begin_step(now);
+                if is_slice_over && step::should_yield() {
+                    *self = Self::Init(program, place, birth, true);
+                    return Progress::Preempted;
+                }
+            }
+            *self = Self::Running { guest: Box::pin(program.execute(place, birth)), unpreemptible };
+        }
+        if let Self::Running { guest, unpreemptible } = self {
+            mark(unpreemptible.as_deref());
+            match guest.as_mut().poll(context) {
+                Poll::Ready(over) => *self = Self::Leaving(over),
+                // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
+                // waits.
+                Poll::Pending if step::take_preempted() => return Progress::Preempted,
+                Poll::Pending if waits_for_message() => return Progress::Idle,
+                Poll::Pending => return Progress::Blocked,
+            }
+        }
+        self.leaving(context)
     }
 
     fn leave(&mut self) -> Option<Instance> {

@@ -26,8 +26,8 @@ use crate::env::Environment;
 use crate::function::WeakFunctions;
 use crate::limits::{Limits, Usage};
 use crate::process::{
-    self, ArgumentError, Attempt, Birth, Ceiling, Exit, Failure, Footprint, FormError, Instance, Luck, Payload,
-    Process, ResultStyle,
+    self, ArgumentError, Attempt, Attempted, Birth, Ceiling, Exit, Failure, Footprint, FormError, Instance, Luck,
+    Payload, Process, ResultStyle,
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, Values, WasiEnv};
 use crate::wasi::{GuestExit, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiState};
@@ -51,7 +51,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Whether a guest that is called this way runs nothing before, and asks nobody for anything.
+    /// Whether a guest that is called this way runs nothing before, and has nobody to ask for anything.
     pub(super) fn is_inert(&self) -> bool {
         match self {
             Self::ComponentCommand { .. } | Self::CoreCommand { .. } => false,
@@ -248,7 +248,7 @@ impl Program {
             Target::Component { pre, index, plan, is_inert } => {
                 let instance = match *linked {
                     Some(Linked::Component(instance)) => Ok(instance),
-                    _ if *is_inert => at_once(store, |store| pre.instantiate(store)),
+                    _ if *is_inert || stack == Stack::Thread => at_once(store, |store| pre.instantiate(store)),
                     _ => Box::pin(pre.instantiate_async(&mut *store)).await,
                 };
                 let instance = match instance {
@@ -264,7 +264,7 @@ impl Program {
                     Err(error) => exit((error, Phase::Call)),
                 }
             }
-            Target::CoreCommand { pre } => match Box::pin(start(pre, store, START)).await {
+            Target::CoreCommand { pre } => match Box::pin(start(pre, store, START, stack)).await {
                 Ok(_) => Exit::Exited(0),
                 Err(wrong) => exit(wrong),
             },
@@ -272,8 +272,10 @@ impl Program {
                 let at_instantiation = |error| (error, Phase::Instantiate);
                 let instance = match (*linked, before) {
                     (Some(Linked::Core(instance)), _) => Ok(instance),
-                    (_, Some(before)) => Box::pin(start(pre, store, before)).await,
-                    _ if *is_inert => at_once(store, |store| pre.instantiate(store)).map_err(at_instantiation),
+                    (_, Some(before)) => Box::pin(start(pre, store, before, stack)).await,
+                    _ if *is_inert || stack == Stack::Thread => {
+                        at_once(store, |store| pre.instantiate(store)).map_err(at_instantiation)
+                    }
                     (_, None) => Box::pin(pre.instantiate_async(&mut *store)).await.map_err(at_instantiation),
                 };
                 let instance = match instance {
@@ -298,14 +300,17 @@ pub(super) fn new_store(target: &Target, state: State) -> Store<State> {
 }
 
 /// Instantiates what lays out its data and no more: on the stack of the worker, since there is nothing to suspend. The engine
-/// looks at the epoch even so, and is told to go on.
+/// looks at the epoch even so, and is told to go on. What is attempted there runs what it likes.
 fn at_once<I>(
     store: &mut Store<State>,
     instantiate: impl FnOnce(&mut Store<State>) -> wasmtime::Result<I>,
 ) -> wasmtime::Result<I> {
-    let after = std::mem::replace(&mut store.data_mut().at_tick, AtTick::GoesOn);
+    if store.data().at_tick != AtTick::Yields {
+        return instantiate(store);
+    }
+    store.data_mut().at_tick = AtTick::GoesOn;
     let instance = instantiate(store);
-    store.data_mut().at_tick = after;
+    store.data_mut().at_tick = AtTick::Yields;
     instance
 }
 
@@ -321,10 +326,19 @@ async fn start(
     pre: &InstancePre<State>,
     store: &mut Store<State>,
     function: &str,
+    stack: Stack,
 ) -> Result<wasmtime::Instance, (wasmtime::Error, Phase)> {
-    let instance = pre.instantiate_async(&mut *store).await.map_err(|error| (error, Phase::Instantiate))?;
+    let instance = match stack {
+        Stack::Own => pre.instantiate_async(&mut *store).await,
+        Stack::Thread => pre.instantiate(&mut *store),
+    };
+    let instance = instance.map_err(|error| (error, Phase::Instantiate))?;
     let run = instance.get_typed_func::<(), ()>(&mut *store, function).map_err(|error| (error, Phase::Instantiate))?;
-    match run.call_async(store, ()).await {
+    let ran = match stack {
+        Stack::Own => run.call_async(store, ()).await,
+        Stack::Thread => run.call(store, ()),
+    };
+    match ran {
         Ok(()) => Ok(instance),
         Err(error) if error.downcast_ref::<GuestExit>().is_some_and(|exit| exit.code == 0) => Ok(instance),
         Err(error) => Err((error, Phase::Call)),
@@ -465,7 +479,7 @@ impl process::Program for Startable {
         Some(Arc::new(Self(Arc::new(self.0.replica()))))
     }
 
-    fn attempt(&self, attempt: &Attempt<'_>) -> Option<Exit> {
+    fn attempt(&self, attempt: &Attempt<'_>) -> Attempted {
         self.0.attempt(attempt)
     }
 

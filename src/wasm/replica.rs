@@ -30,6 +30,8 @@ pub(super) struct Linkage {
     pub(super) shared: Arc<Target>,
     /// What this worker has, once it has.
     own: OnceLock<Arc<Target>>,
+    /// The same with nothing behind its imports; none where that can't be.
+    alone: OnceLock<Option<Arc<Target>>>,
     again: Option<Arc<Again>>,
 }
 
@@ -44,18 +46,32 @@ pub(super) struct Again {
 impl Linkage {
     /// `again` is none where the code is to be made once only.
     pub(super) fn new(class: EngineClass, target: Target, again: Option<Again>) -> Self {
-        Self { class, shared: Arc::new(target), own: OnceLock::new(), again: again.map(Arc::new) }
+        let again = again.map(Arc::new);
+        Self { class, shared: Arc::new(target), own: OnceLock::new(), alone: OnceLock::new(), again }
     }
 
     /// The same for a worker, which may get code of its own.
     pub(super) fn replica(&self) -> Self {
         let (shared, again) = (Arc::clone(&self.shared), self.again.clone());
-        Self { class: self.class, shared, own: OnceLock::new(), again }
+        Self { class: self.class, shared, own: OnceLock::new(), alone: OnceLock::new(), again }
     }
 
     /// The code to run.
     pub(super) fn target(&self) -> &Arc<Target> {
         self.own.get().unwrap_or(&self.shared)
+    }
+
+    /// The code for an attempt; `None` when there can't be one, or not yet.
+    fn alone(&self, is_hot: bool) -> Option<&Arc<Target>> {
+        if self.shared.is_inert() {
+            return Some(self.target());
+        }
+        // Made once, and so of what the worker will have for good.
+        let is_settled = self.own.get().is_some() || self.again.is_none();
+        if !is_hot || !is_settled {
+            return None;
+        }
+        self.alone.get_or_init(|| self.target().alone().map(Arc::new)).as_ref()
     }
 }
 
@@ -67,6 +83,13 @@ impl Program {
         {
             self.make_own(place, reactor, tasks);
         }
+    }
+
+    /// The code at this place for an attempt, if there can be one now. Of a program whose guests have imports only once it is started
+    /// often.
+    pub(super) fn alone(&self, place: usize) -> Option<&Arc<Target>> {
+        let is_hot = self.starts.as_ref().is_some_and(|starts| starts.load(Ordering::Relaxed) >= HOT_STARTS);
+        self.linkages[place].alone(is_hot)
     }
 
     /// Has the code for this place made again for the worker that this thread is, whose program this is. On another thread:

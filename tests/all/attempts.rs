@@ -32,7 +32,7 @@ const GUEST: &str = r#"(module (memory 1 1000) (data (i32.const 0) "as any guest
 
 fn builder() -> RuntimeBuilder {
     let entries = ["double", "count", "deep", "grow", "divide"].map(|name| {
-        let entry = Entry::wasm(&format!("app:{name}")).wat(GUEST).method(name);
+        let entry = Entry::wasm(format!("app:{name}")).wat(GUEST).method(name);
         entry.limits(&LimitsSpec { max_memory: Some(10 << 16), ..LimitsSpec::default() })
     });
     let host = Entry::host("app:processes").workers(2);
@@ -124,6 +124,63 @@ fn an_end_is_the_same_with_a_process_and_without() {
             (other, expected) => panic!("{entry} {argument}: {other:?}, and a process ends with {expected:?}"),
         }
     }
+}
+
+/// Adds one, and asks for the time when it is given a negative number; traps for zero.
+const ASKS: &str = r#"(module
+    (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_initialize") (i32.store (i32.const 8) (i32.const 1)))
+    (func (export "next") (param i64) (result i64)
+        (if (i64.eqz (local.get 0)) (then unreachable))
+        (if (i64.lt_s (local.get 0) (i64.const 0)) (then
+            (if (call $time (i32.const 1) (i64.const 0) (i32.const 16)) (then unreachable))
+            (return (i64.extend_i32_u (i64.eqz (i64.load (i32.const 16)))))))
+        (i64.add (local.get 0) (i64.load32_u (i32.const 8)))))"#;
+
+#[test]
+fn what_has_imports_and_calls_none_is_no_process_once_it_is_started_often() {
+    let host = Entry::host("app:processes").workers(2);
+    let entry = Entry::wasm("app:next").wat(ASKS).method("next");
+    let runtime = Runtime::builder().cache(false).entry(host).entry(entry).build().expect("a sound application");
+    let mut without = 0;
+    until("some are no processes", || {
+        let inputs = (1..=3000_i64).map(|item| [if item == 2500 { -1 } else { item }]);
+        for done in runtime.map("app:next", inputs).expect("an entry") {
+            let item = i64::try_from(done.index).expect("a small number") + 1;
+            match item {
+                2500 => assert!(number(&done) == 0 && done.process.is_some(), "the time has gone on: {done:?}"),
+                item => assert_eq!(number(&done), item + 1),
+            }
+            without += usize::from(done.process.is_none());
+        }
+        without > 0
+    });
+    // A component of another language.
+    let runtime = Runtime::builder().load("fixtures/apps/mission").cache(false).build().expect("a sound application");
+    let mut without = 0;
+    until("some are no processes", || {
+        for done in runtime.map("myns:compute_worker", (0..1000_i64).map(|item| [item, 2])).expect("an entry") {
+            assert_eq!(number(&done), 2 * i64::try_from(done.index).expect("a small number"));
+            without += usize::from(done.process.is_none());
+        }
+        without > 0
+    });
+}
+
+#[test]
+fn what_asks_or_fails_without_its_imports_begins_again() {
+    let entry = Entry::wasm("app:next").wat(ASKS).method("next");
+    let runtime = Runtime::builder().cache(false).entry(Entry::host("app:processes").workers(1)).entry(entry);
+    let runtime = runtime.build().expect("a sound application");
+    for _ in 0..3 {
+        runtime.map("app:next", (1..=1000_i64).map(|item| [item])).expect("an entry").for_each(drop);
+    }
+    assert!(matches!(runtime.spawn("app:next", [0]).expect("room").wait(), Exit::Trapped(_)));
+    assert_eq!(runtime.spawn("app:next", [-1]).expect("room").wait(), Exit::Returned(0.into()));
+    assert_eq!(runtime.spawn("app:next", [1]).expect("room").wait(), Exit::Returned(2.into()));
+    let failed: Vec<_> = runtime.map("app:next", [[0]]).expect("an entry").collect();
+    assert!(matches!(failed[0].result, Err(ItemError::Ended(Exit::Trapped(_)))), "{failed:?}");
 }
 
 #[test]
