@@ -164,7 +164,9 @@ impl ProcessCell {
         }
         drop(link);
         // Either `request` saw the task, or this sees the request: both have had the lock.
-        self.pass_on();
+        if self.requested() != EndRequest::None {
+            self.pass_on();
+        }
     }
 
     /// The process has ended: its task is let go of.

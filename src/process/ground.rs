@@ -148,13 +148,14 @@ impl Ground {
 
     /// The ground of the worker that this thread is, on the same host.
     pub(super) fn here(self: &Arc<Self>) -> Arc<Self> {
+        self.elsewhere().unwrap_or_else(|| Arc::clone(self))
+    }
+
+    /// The same, if it is another one.
+    pub(super) fn elsewhere(&self) -> Option<Arc<Self>> {
         let host = self.host();
-        let at = match host.scheduler.current_worker() {
-            Some(worker) if worker != host.at => worker,
-            _ => return Arc::clone(self),
-        };
-        let here = host.all.get().and_then(|all| all[at].upgrade());
-        here.unwrap_or_else(|| Arc::clone(self))
+        let at = host.scheduler.current_worker().filter(|worker| *worker != host.at)?;
+        host.all.get()?[at].upgrade()
     }
 
     /// A program, as this worker has it.

@@ -69,8 +69,9 @@ impl ProcessTask {
         {
             let cell = &self.cell;
             let ground = cell.ground.here();
-            let is_at_home = Arc::ptr_eq(&ground, &cell.ground);
-            let spot = if is_at_home { Arc::clone(&cell.spot) } else { ground.spot(&cell.spot.original) };
+            let is_elsewhere = !Arc::ptr_eq(&ground, &cell.ground);
+            let other = is_elsewhere.then(|| ground.spot(&cell.spot.original));
+            let spot = other.as_ref().unwrap_or(&cell.spot);
             let Unborn { input, stdio, security, context, kept } = unborn;
             let birth = Birth {
                 input,
@@ -118,7 +119,8 @@ impl ProcessTask {
             exit = Exit::Failed(Failure::new(FailureKind::Panic, message));
         }
         self.deadline = None;
-        let here = self.cell.ground.here();
+        let elsewhere = self.cell.ground.elsewhere();
+        let here = elsewhere.as_ref().unwrap_or(&self.cell.ground);
         let host = here.host();
         host.table.remove(self.cell.pid.unique());
         // Before the exit is known: whoever hears of it finds room for the next one, or the instance.
@@ -126,7 +128,7 @@ impl ProcessTask {
             (Some(keep), Ok(Some(instance))) => {
                 let mut place = place;
                 host.table.leave_line(&mut place);
-                let admission = Admission::new(Arc::clone(&here), place);
+                let admission = Admission::new(Arc::clone(here), place);
                 keep.put(Kept { instance, usage: Arc::clone(&self.cell.usage), admission });
             }
             _ => host.table.give_back(&host.desk, place),

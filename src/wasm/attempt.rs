@@ -77,12 +77,11 @@ impl Program {
         is_plain && (0..self.linkages.len()).all(|place| self.fits(place))
     }
 
-    /// The code for an attempt with a process, if that is worth its time.
-    pub(super) fn to_attempt(&self, place: usize, birth: &Birth) -> Option<Arc<Target>> {
+    /// Whether an attempt with a process can be, and is worth its time.
+    pub(super) fn is_worth_an_attempt(&self, place: usize, birth: &Birth) -> bool {
         // What was kept is as the last process left it: it can't begin again. And what is to be kept must have its imports.
         let is_fresh = birth.kept.is_none() && (!birth.keeps || self.linkages[place].shared.is_inert());
-        let target = self.alone(place).filter(|_| is_fresh && self.fits(place))?;
-        self.luck.is_worth_one().then(|| Arc::clone(target))
+        is_fresh && self.fits(place) && self.alone(place).is_some() && self.luck.is_worth_one()
     }
 
     /// Runs a guest that is no process.
@@ -107,23 +106,20 @@ impl Program {
     ///
     /// # Errors
     /// What it was given: it was stopped, and is to begin again on a stack of its own.
-    pub(super) fn execute_on_thread(
-        self: &Arc<Self>,
-        (place, target): (usize, Arc<Target>),
-        mut birth: Birth,
-    ) -> Result<Over, Box<Birth>> {
+    pub(super) fn execute_on_thread(self: &Arc<Self>, place: usize, mut birth: Birth) -> Result<Over, Box<Birth>> {
+        let Some(target) = self.alone(place) else { return Err(Box::new(birth)) };
         let (keeps, input) = (birth.keeps, std::mem::take(&mut birth.input));
-        let mut store = match self.store(&target, birth, &input) {
+        let mut store = match self.store(target, birth, &input) {
             Ok(store) => store,
             Err(failure) => return Ok(Over::at_once(Exit::Failed(failure))),
         };
         if let Err(exit) = self.equip(&mut store, Stack::Thread) {
             return Ok(Over::at_once(exit));
         }
-        match self.run_on_thread(&target, &mut store, &input) {
+        match self.run_on_thread(target, &mut store, &input) {
             Some((exit @ Exit::Returned(_), Some(linked))) if keeps => {
                 let shared = Arc::clone(&self.linkages[place].shared);
-                let instance = Warm::keep(store, linked, target, shared);
+                let instance = Warm::keep(store, linked, Arc::clone(target), shared);
                 Ok(Over { instance: Some(instance), ..Over::at_once(exit) })
             }
             Some((exit, _)) => Ok(Over::at_once(exit)),

@@ -62,10 +62,9 @@ impl Process for Fiber {
             && let Self::Init(program, place, mut birth, has_failed) = std::mem::replace(self, Self::Closed)
         {
             let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
-            let attempt = if has_failed { None } else { program.to_attempt(place, &birth) };
-            if let Some(target) = attempt {
+            if !has_failed && program.is_worth_an_attempt(place, &birth) {
                 mark(unpreemptible.as_deref());
-                birth = match program.execute_on_thread((place, target), birth) {
+                birth = match program.execute_on_thread(place, birth) {
                     Ok(over) => {
                         *self = Self::Leaving(over);
                         return self.leaving(context);
@@ -127,7 +126,7 @@ pub(super) fn slice(store: &mut Store<State>) {
         let others_wait = step::should_yield();
         let state = store.data_mut();
         state.at_tick = match state.at_tick {
-            AtTick::Yields if others_wait && state.usage.is_slice_over(now) => {
+            AtTick::Yields if others_wait && state.usage().is_slice_over(now) => {
                 step::mark_preempted();
                 return Ok(UpdateDeadline::Yield(TICKS_PER_LOOK));
             }
@@ -151,11 +150,11 @@ pub(super) fn ask_at_host_calls(store: &mut Store<State>) {
 }
 
 /// The time, when nobody asked for the end of the process and it has time left.
-fn may_go_on(State { usage, clock, .. }: &State) -> wasmtime::Result<u64> {
+fn may_go_on(state: &State) -> wasmtime::Result<u64> {
     if step::cancelled() {
         return Err(wasmtime::Error::new(Ended(Exit::Terminated)));
     }
-    let now = clock.now().as_nanos();
-    usage.check_time(now)?;
+    let now = state.clock.now().as_nanos();
+    state.usage().check_time(now)?;
     Ok(now)
 }

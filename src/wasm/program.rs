@@ -194,12 +194,13 @@ impl Program {
 
     /// Gives a store what bounds the coming call.
     pub(super) fn equip(&self, store: &mut Store<State>, stack: Stack) -> Result<(), Exit> {
-        let usage = Arc::clone(&store.data().usage);
-        store.set_hostcall_fuel(transfer_max(&usage));
-        if let Some(fuel) = usage.limits().max_fuel
+        let usage = store.data().usage();
+        let (transfer_max, max_fuel) = (transfer_max(usage), usage.limits().max_fuel);
+        store.set_hostcall_fuel(transfer_max);
+        if let Some(fuel) = max_fuel
             && let Err(error) = store.set_fuel(fuel)
         {
-            return Err(exit_of(error, &self.entry, Phase::Instantiate, &usage));
+            return Err(self.exit_of(store, (error, Phase::Instantiate)));
         }
         store.data_mut().at_tick = match stack {
             Stack::Thread => AtTick::Attempts(attempt::TICKS),
@@ -227,6 +228,11 @@ impl Program {
         }
     }
 
+    /// The exit that follows from an error of the engine.
+    fn exit_of(&self, store: &Store<State>, (error, phase): (wasmtime::Error, Phase)) -> Exit {
+        exit_of(error, &self.entry, phase, store.data().usage())
+    }
+
     /// Calls the method, of an instance that is `linked` already or is from now on.
     ///
     /// What few short guests need lies in boxes of its own, so that the future of all others is small: a large one is what an
@@ -238,12 +244,10 @@ impl Program {
         linked: &mut Option<Linked>,
         input: &[Payload],
     ) -> Exit {
-        let usage = Arc::clone(&store.data().usage);
-        let exit = |(error, phase)| exit_of(error, &self.entry, phase, &usage);
         match target {
             Target::ComponentCommand { pre, index } => match Box::pin(run(pre, store, index)).await {
                 Ok(code) => Exit::Exited(code),
-                Err(wrong) => exit(wrong),
+                Err(wrong) => self.exit_of(store, wrong),
             },
             Target::Component { pre, index, plan, is_inert } => {
                 let instance = match *linked {
@@ -253,20 +257,20 @@ impl Program {
                 };
                 let instance = match instance {
                     Ok(instance) => instance,
-                    Err(error) => return exit((error, Phase::Instantiate)),
+                    Err(error) => return self.exit_of(store, (error, Phase::Instantiate)),
                 };
                 *linked = Some(Linked::Component(instance));
                 let Some(func) = instance.get_func(&mut *store, index) else {
-                    return exit((wasmtime::Error::msg("the method is gone"), Phase::Instantiate));
+                    return self.exit_of(store, (wasmtime::Error::msg("the method is gone"), Phase::Instantiate));
                 };
-                match plan.call_on(stack, &func, store, input).await {
+                match plan.call_on(stack, &func, &mut *store, input).await {
                     Ok(value) => Exit::Returned(value),
-                    Err(error) => exit((error, Phase::Call)),
+                    Err(error) => self.exit_of(store, (error, Phase::Call)),
                 }
             }
             Target::CoreCommand { pre } => match Box::pin(start(pre, store, START, stack)).await {
                 Ok(_) => Exit::Exited(0),
-                Err(wrong) => exit(wrong),
+                Err(wrong) => self.exit_of(store, wrong),
             },
             Target::Core { pre, before, plan, is_inert } => {
                 let at_instantiation = |error| (error, Phase::Instantiate);
@@ -280,12 +284,12 @@ impl Program {
                 };
                 let instance = match instance {
                     Ok(instance) => instance,
-                    Err(wrong) => return exit(wrong),
+                    Err(wrong) => return self.exit_of(store, wrong),
                 };
                 *linked = Some(Linked::Core(instance));
-                match plan.call_on(stack, &instance, store, input).await {
+                match plan.call_on(stack, &instance, &mut *store, input).await {
                     Ok(value) => Exit::Returned(value),
-                    Err(error) => exit((error, Phase::Call)),
+                    Err(error) => self.exit_of(store, (error, Phase::Call)),
                 }
             }
         }

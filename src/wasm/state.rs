@@ -18,7 +18,6 @@ pub(super) struct State {
     wasi: Option<Box<WasiState>>,
     /// Counts what the guest's memories and tables take.
     pub(super) memory: Memory,
-    pub(super) usage: Arc<Usage>,
     /// The clock its time is read on.
     pub(super) clock: Clock,
     /// The process among others; none of a guest that never was one.
@@ -44,8 +43,12 @@ const NO_PROCESS: &str = "a guest that calls the host is a process";
 
 impl State {
     pub(super) fn new(world: Option<Box<World>>, memory: Memory, clock: Clock, own: Option<Box<Own>>) -> Self {
-        let usage = Arc::clone(memory.usage());
-        Self { world, wasi: None, memory, usage, clock, own, at_tick: AtTick::Yields }
+        Self { world, wasi: None, memory, clock, own, at_tick: AtTick::Yields }
+    }
+
+    /// What it has used of what it may.
+    pub(super) fn usage(&self) -> &Usage {
+        self.memory.usage()
     }
 
     /// What the guest holds of the host, if it ever asked for anything.
@@ -59,7 +62,6 @@ impl State {
             world.pass_on(own.pid());
         }
         self.own = Some(Box::new(own));
-        self.usage = Arc::clone(usage);
         self.memory.pass_on(Arc::clone(usage));
         if let Some(wasi) = &mut self.wasi {
             wasi.pass_on(Arc::clone(usage));
@@ -83,16 +85,16 @@ impl State {
 
     /// The process as functions of an embedder know it.
     pub(super) fn host_context(&mut self) -> HostContext {
-        self.own.as_mut().expect(NO_PROCESS).host_context(&self.usage)
+        self.own.as_mut().expect(NO_PROCESS).host_context(self.memory.usage())
     }
 }
 
 impl WasiView for State {
     fn wasi(&mut self) -> &mut WasiState {
-        let Self { wasi, world, own, usage, .. } = self;
+        let Self { wasi, world, own, memory, .. } = self;
         wasi.get_or_insert_with(|| {
             let own = own.as_ref().expect(NO_PROCESS);
-            Box::new(world.get_or_insert_default().lay_out(own, usage))
+            Box::new(world.get_or_insert_default().lay_out(own, memory.usage()))
         })
     }
 

@@ -128,7 +128,7 @@ fn add_sending(linker: &mut Linker<State>) -> Result<()> {
             Box::new(async move {
                 let (to, to_len, topic, topic_len, format, data, data_len, flags) = arguments;
                 let (memory, state) = split(&mut caller)?;
-                let transfer_max = transfer_max(&state.usage);
+                let transfer_max = transfer_max(state.usage());
                 let own = state.own_mut();
                 let message = || -> Result<(&str, Message), Refusal> {
                     let payload = payload_of(memory, Format::of(format)?, Region(data, data_len), transfer_max)?;
