@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wippy::batch::{Done, ItemError, Next};
 use wippy::limits::LimitExceeded;
-use wippy::process::{Exit, LifecycleEvent, Start};
+use wippy::process::{Exit, LifecycleEvent, SpawnError, Start};
 use wippy::reactor::Clock;
 use wippy::registry::{Entry, LimitsSpec};
 use wippy::{Runtime, RuntimeBuilder};
@@ -219,6 +219,32 @@ fn one_place_at_the_host_is_enough() {
     let runtime = Runtime::builder().cache(false).entry(host).entry(entry).build().expect("a sound application");
     let all: Vec<_> = runtime.map("app:double", (0..2000).map(|item| [item])).expect("an entry").collect();
     assert_eq!(all.iter().map(number).collect::<Vec<_>>(), (0..2000).map(|item| 2 * item).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_launcher_starts_what_any_start_does_and_fails_like_it() {
+    let host = Entry::host("app:processes").workers(1).max_processes(1);
+    let runtime = Runtime::builder().cache(false).entry(host);
+    let entry = |name: &str, method: &str| Entry::wasm(format!("app:{name}")).wat(GUEST).method(method);
+    let runtime = runtime.entry(entry("double", "double")).entry(entry("count", "count")).build();
+    let runtime = runtime.expect("a sound application");
+    let id = |text: &str| text.parse().expect("an ID");
+    let launcher = |entry| runtime.manager().launcher(&id(entry), &id("app:processes"));
+    let double = launcher("app:double").expect("an entry and a host");
+    let process = double.spawn(vec![21.into()]).expect("room");
+    assert_eq!(process.wait(), Exit::Returned(42.into()));
+    assert_eq!((process.entry().to_string(), process.parent()), ("app:double".to_owned(), None));
+    assert!(matches!(double.spawn(Vec::new()), Err(SpawnError::Arguments { .. })));
+    assert!(matches!(launcher("app:nobody"), Err(SpawnError::UnknownEntry { .. })));
+    let nowhere = runtime.manager().launcher(&id("app:double"), &id("app:nowhere"));
+    assert!(matches!(nowhere, Err(SpawnError::UnknownHost { .. })));
+    let endless = launcher("app:count").expect("an entry and a host").spawn(vec![0.into()]).expect("room");
+    assert!(matches!(double.spawn(vec![1.into()]), Err(SpawnError::Busy { bound: "max_processes", .. })));
+    endless.terminate();
+    assert_eq!(endless.wait(), Exit::Terminated);
+    assert_eq!(double.spawn(vec![1.into()]).expect("room").wait(), Exit::Returned(2.into()));
+    runtime.shutdown(Duration::ZERO);
+    assert!(matches!(double.spawn(vec![1.into()]), Err(SpawnError::Closing { .. })));
 }
 
 #[test]

@@ -164,7 +164,7 @@ fn the_other_program() {
     let Ok(streams) = std::env::var("WIPPY_TEST_STREAMS") else { return };
     let house = House {
         streams: Streams::new(Path::new(&streams)),
-        #[cfg(feature = "http")]
+        #[cfg(all(feature = "cli", feature = "http"))]
         web: crate::yielding::rows::Web::new(),
     };
     let wanted = std::env::var("WIPPY_TEST_STATES").ok();
@@ -307,7 +307,7 @@ fn jobs(stage: &Stage) -> [usize; 4] {
 /// What all cells run in.
 struct House {
     streams: Streams,
-    #[cfg(feature = "http")]
+    #[cfg(all(feature = "cli", feature = "http"))]
     web: crate::yielding::rows::Web,
 }
 
@@ -322,7 +322,7 @@ impl House {
             Clock::manual(),
             &rows,
             TEXTS,
-            #[cfg(feature = "http")]
+            #[cfg(all(feature = "cli", feature = "http"))]
             self.web.clone(),
         )
     }
@@ -365,7 +365,7 @@ impl House {
         drop(stuck);
         stage.let_go_of_pool();
         stage.names.answer();
-        #[cfg(feature = "http")]
+        #[cfg(all(feature = "cli", feature = "http"))]
         self.web.hang_up();
         if state.row.kind == Kind::Stdin {
             // The read that is under way is the program's and not the guest's; it is there for whoever reads next.

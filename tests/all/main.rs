@@ -14,6 +14,7 @@ mod control;
 /// Every function of every interface, and the test in which a guest calls it.
 mod coverage;
 /// A crowd that sleeps.
+#[cfg(feature = "cli")]
 mod density;
 /// Programs of an embedder.
 mod embed;

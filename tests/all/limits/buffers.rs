@@ -72,7 +72,7 @@ fn what_the_other_side_does_not_take_of_a_connection_counts() {
     assert!(value.to_string().contains("write: StreamError::LastOperationFailed"), "{value}");
 }
 
-#[cfg(feature = "http")]
+#[cfg(all(feature = "cli", feature = "http"))]
 #[test]
 fn a_request_under_way_counts() {
     use std::io::Write as _;

@@ -158,7 +158,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row { name: "udp-receive", entry: NET, kind: Kind::Plain, start: udp_receive },
     Row { name: "lookup", entry: NET, kind: Kind::Plain, start: lookup },
     Row { name: "function", entry: "guest: funcs, method: text, imports: [funcs]", kind: Kind::Plain, start: function },
-    #[cfg(feature = "http")]
+    #[cfg(all(feature = "cli", feature = "http"))]
     Row {
         name: "http",
         entry: "guest: http-worker, method: run, imports: [wasi:io, wasi:cli, wasi:http]",
@@ -477,14 +477,14 @@ fn lookup(stage: &Stage, row: &Row) -> Stuck {
 }
 
 /// A server that reads requests, and answers when the test says so. Clones are the same one.
-#[cfg(feature = "http")]
+#[cfg(all(feature = "cli", feature = "http"))]
 #[derive(Clone)]
 pub(crate) struct Web {
     address: SocketAddr,
     asked: std::sync::Arc<parking_lot::Mutex<Vec<TcpStream>>>,
 }
 
-#[cfg(feature = "http")]
+#[cfg(all(feature = "cli", feature = "http"))]
 impl Web {
     pub(crate) fn new() -> Self {
         let asked = std::sync::Arc::<parking_lot::Mutex<Vec<TcpStream>>>::default();
@@ -511,7 +511,7 @@ impl Web {
     }
 }
 
-#[cfg(feature = "http")]
+#[cfg(all(feature = "cli", feature = "http"))]
 fn http(stage: &Stage, row: &Row) -> Stuck {
     let stuck = Stuck::new(row.spawn(stage, vec![]), |stage| {
         for mut stream in stage.web.asked.lock().drain(..) {

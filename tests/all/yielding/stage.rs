@@ -63,7 +63,7 @@ pub(crate) struct Stage {
     pub(crate) switches: Arc<Switches>,
     /// Limits of those that are spawned.
     limits: RefCell<LimitsSpec>,
-    #[cfg(feature = "http")]
+    #[cfg(all(feature = "cli", feature = "http"))]
     pub(crate) web: super::rows::Web,
     root: tempfile::TempDir,
     _app: tempfile::TempDir,
@@ -72,14 +72,14 @@ pub(crate) struct Stage {
 impl Stage {
     /// All rows on the host of this name: `processes`, or `terminal`, where guests have this program's standard input.
     pub(crate) fn new(host: &'static str, clock: Clock, rows: &[Row]) -> Self {
-        #[cfg(feature = "http")]
+        #[cfg(all(feature = "cli", feature = "http"))]
         let web = super::rows::Web::new();
         Self::with(
             host,
             clock,
             rows,
             &[],
-            #[cfg(feature = "http")]
+            #[cfg(all(feature = "cli", feature = "http"))]
             web,
         )
     }
@@ -90,12 +90,12 @@ impl Stage {
         clock: Clock,
         rows: &[Row],
         texts: &[(&str, &str)],
-        #[cfg(feature = "http")] web: super::rows::Web,
+        #[cfg(all(feature = "cli", feature = "http"))] web: super::rows::Web,
     ) -> Self {
         // A file system with a cache that can be dropped.
         let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
         let mut entries = format!("- {{ name: {OTHER}, kind: process.wasm, guest: math, method: add }}\n");
-        #[cfg(feature = "http")]
+        #[cfg(all(feature = "cli", feature = "http"))]
         entries.push_str(&web.entries());
         for row in rows {
             std::fs::create_dir(root.path().join(row.name)).expect("a folder");
@@ -127,7 +127,7 @@ impl Stage {
             names,
             switches,
             limits: RefCell::default(),
-            #[cfg(feature = "http")]
+            #[cfg(all(feature = "cli", feature = "http"))]
             web,
             root,
             _app: app,
