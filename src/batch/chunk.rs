@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::map::Begun;
+use super::item::Begun;
 use super::ready::Ready;
 use crate::process::{Attempted, Exit, Luck, Prepared};
 

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 
-use super::captured::{Captured, Output};
+use super::captured::Captured;
 use super::chunk::{Lane, Tried};
 use super::feed::{Fed, Feed};
+use super::item::{Begun, Done, ItemError};
 use super::ready::Ready;
+use super::turns::Turns;
 use crate::process::{
     Exit, HostKind, Manager, Payload, ProcessHandle, ResultStyle, Sink, SpawnError, Start, State, Stdio,
 };
@@ -21,6 +23,10 @@ use crate::registry::{EntryId, LimitsSpec};
 /// Items in flight for each worker, where nothing else is said: enough that no worker runs dry while the consumer of the
 /// results looks elsewhere.
 const WINDOW_PER_WORKER: usize = 64;
+
+/// The same for items that may do without a process: they wait on both ways for the one thread that looks at them, which has to
+/// share the processors with the workers.
+const LANE_PER_WORKER: usize = 256;
 
 /// The most items in flight.
 pub const WINDOW_MAX: usize = 1 << 20;
@@ -47,7 +53,8 @@ pub struct Map<F> {
     limits: LimitsSpec,
     style: ResultStyle,
     window: usize,
-    is_ordered: bool,
+    /// Of items that may do without a process.
+    lane_window: usize,
     retries: u32,
     capture: Option<usize>,
 
@@ -63,96 +70,15 @@ pub struct Map<F> {
     slots: Vec<Option<Slot>>,
     free: Vec<usize>,
     completed: Vec<usize>,
-    /// What is handed out next.
-    out: VecDeque<Done>,
-    /// In order: whose turn it is.
-    turn: u64,
-    /// In order: what has to wait for its turn, by how far it is ahead. The first place is that of the turn itself.
-    early: VecDeque<Option<Early>>,
-    /// How many of these there are.
-    early_items: usize,
+    turns: Turns,
     /// How many completions are worth waking for.
     pace: usize,
 }
-
-/// An item that is not over.
-pub(super) struct Begun {
-    index: u64,
-    pub(super) attempts: u32,
-    pub(super) input: Vec<Payload>,
-}
-
-/// An item that was over before its turn; nothing of one that was skipped.
-type Early = Option<Done>;
 
 struct Slot {
     item: Begun,
     process: ProcessHandle,
     captured: Option<Arc<Captured>>,
-}
-
-/// What became of an item.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Done {
-    /// Its place among the inputs, from zero.
-    pub index: u64,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// What it returned; nothing for a command that ended with code 0.
-    pub result: Result<Payload, ItemError>,
-    /// What it wrote in its last try, when it is [captured](Map::capture).
-    pub output: Output,
-    /// The process of the last try, for its [report](ProcessHandle::report); none when it could not be started, or was over
-    /// so soon that it did not become one.
-    pub process: Option<ProcessHandle>,
-    /// What the last try took from its beginning to its end; none when there was none.
-    pub wall: Option<Duration>,
-    /// The time that its guest had on a worker.
-    pub cpu: Duration,
-}
-
-/// Why an item led to no value.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ItemError {
-    /// The input could not be read.
-    #[error("{0}")]
-    Input(String),
-    /// No process was started.
-    #[error(transparent)]
-    NotStarted(#[from] SpawnError),
-    /// The process returned the `err` of a WIT `result`.
-    #[error("returned an error: {0}")]
-    Returned(Payload),
-    /// The process ended otherwise.
-    #[error("{0}")]
-    Ended(Exit),
-}
-
-impl ItemError {
-    /// Its cause in a word: `input`, `spawn`, `error`, `exit`, `trap`, `limit`, `cancelled`, `terminated` or `host`.
-    #[must_use]
-    pub fn cause(&self) -> &'static str {
-        match self {
-            Self::Input(_) => "input",
-            Self::NotStarted(_) => "spawn",
-            Self::Returned(_) => "error",
-            Self::Ended(exit) => match exit {
-                Exit::Returned(_) | Exit::Exited(_) => "exit",
-                Exit::Trapped(_) => "trap",
-                Exit::LimitExceeded(_) => "limit",
-                Exit::Cancelled { .. } => "cancelled",
-                Exit::Terminated => "terminated",
-                Exit::Failed(_) => "host",
-            },
-        }
-    }
-
-    /// Whether another try may end better. Wrong arguments stay wrong, and who was asked to end was not to go on.
-    fn is_worth_a_retry(&self) -> bool {
-        !matches!(self.cause(), "input" | "spawn" | "cancelled" | "terminated")
-    }
 }
 
 /// What a map has to give within a time.
@@ -196,7 +122,7 @@ impl<F: Feed> Map<F> {
             limits: LimitsSpec::default(),
             style,
             window: WINDOW_PER_WORKER * crate::sync::cores(),
-            is_ordered: true,
+            lane_window: LANE_PER_WORKER * crate::sync::cores(),
             retries: 0,
             capture: None,
             feed,
@@ -209,23 +135,22 @@ impl<F: Feed> Map<F> {
             slots: Vec::new(),
             free: Vec::new(),
             completed: Vec::new(),
-            out: VecDeque::new(),
-            turn: 0,
-            early: VecDeque::new(),
-            early_items: 0,
+            turns: Turns::from(0),
             pace: 1,
         })
     }
 
-    /// At most so many items are in flight: from 1 to [`WINDOW_MAX`]. Without this it is 64 for each core.
+    /// At most so many items are in flight: from 1 to [`WINDOW_MAX`]. Without this it is 64 for each core, or 256 of items that
+    /// need no process.
     pub fn window(mut self, items: usize) -> Self {
         self.window = items.clamp(1, WINDOW_MAX);
+        self.lane_window = self.window;
         self
     }
 
     /// Hands out items as they end.
     pub fn unordered(mut self) -> Self {
-        self.is_ordered = false;
+        self.turns.without_order();
         self
     }
 
@@ -251,7 +176,7 @@ impl<F: Feed> Map<F> {
     /// The index of the first input, zero without this.
     pub fn starting_at(mut self, index: u64) -> Self {
         self.next_index = index;
-        self.turn = index;
+        self.turns.start_at(index);
         self
     }
 
@@ -275,7 +200,15 @@ impl<F: Feed> Map<F> {
     /// How many items are in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.slots.len() - self.free.len() + self.lane.as_ref().map_or(0, Lane::items)
+        self.processes() + self.lane_items()
+    }
+
+    fn processes(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn lane_items(&self) -> usize {
+        self.lane.as_ref().map_or(0, Lane::items)
     }
 
     /// The index of the next input: so many have begun.
@@ -338,14 +271,14 @@ impl<F: Feed> Map<F> {
 
     /// One look at everything: an item that is over, the end, or nothing yet.
     fn advance(&mut self, context: Option<&mut Context<'_>>) -> Poll<Option<Done>> {
-        if self.out.is_empty() || self.in_flight() <= self.window / 2 {
+        if self.turns.is_nobodys() || self.in_flight() <= self.window / 2 {
             self.collect();
             self.fill();
         }
-        if let Some(done) = self.out.pop_front() {
+        if let Some(done) = self.turns.next() {
             return Poll::Ready(Some(done));
         }
-        if self.has_ended && self.in_flight() == 0 && self.refused.is_empty() && self.early_items == 0 {
+        if self.has_ended && self.in_flight() == 0 && self.refused.is_empty() && !self.turns.are_some_early() {
             return Poll::Ready(None);
         }
         if let Some(context) = context
@@ -437,27 +370,7 @@ impl<F: Feed> Map<F> {
     }
 
     fn hand_out(&mut self, done: Done) {
-        self.settle(done.index, Some(done));
-    }
-
-    /// This index is over, with something to hand out or without.
-    fn settle(&mut self, index: u64, done: Option<Done>) {
-        if !self.is_ordered {
-            self.out.extend(done);
-            return;
-        }
-        let ahead = usize::try_from(index - self.turn).expect("as many as the bounds allow");
-        if self.early.len() <= ahead {
-            self.early.resize_with(ahead + 1, || None);
-        }
-        self.early[ahead] = Some(done);
-        self.early_items += 1;
-        while let Some(Some(_)) = self.early.front() {
-            let done = self.early.pop_front().flatten().flatten();
-            self.early_items -= 1;
-            self.out.extend(done);
-            self.turn += 1;
-        }
+        self.turns.settle(done.index, Some(done));
     }
 
     /// Begins items up to the bounds.
@@ -487,7 +400,7 @@ impl<F: Feed> Map<F> {
                 }
                 Fed::Skip => {
                     self.next_index += 1;
-                    self.settle(self.next_index - 1, None);
+                    self.turns.settle(self.next_index - 1, None);
                 }
                 Fed::Later => return,
                 Fed::End => self.has_ended = true,
@@ -496,15 +409,18 @@ impl<F: Feed> Map<F> {
     }
 
     fn has_room(&self) -> bool {
-        let ahead = self.early_items + self.out.len();
-        self.in_flight() < self.window && ahead < AHEAD_WINDOWS * self.window
+        let lane_items = self.lane_items();
+        let in_flight = self.processes() + lane_items;
+        let has_room = self.processes() < self.window && lane_items < self.lane_window;
+        // Both together are within the larger one.
+        has_room && in_flight < self.window.max(self.lane_window) && self.turns.len() < AHEAD_WINDOWS * self.window
     }
 
     /// The first try of an item.
     fn begin_first(&mut self, item: Begun) {
         if !std::mem::replace(&mut self.has_looked, true) {
             let prepared = self.manager.prepare(&self.entry, &self.host, &self.limits);
-            self.lane = prepared.map(|prepared| Lane::new(prepared, self.window));
+            self.lane = prepared.map(|prepared| Lane::new(prepared, self.lane_window));
         }
         let item = match &mut self.lane {
             Some(lane) => lane.take(item, &self.ready),
@@ -570,17 +486,6 @@ impl<F> fmt::Debug for Map<F> {
     }
 }
 
-impl Done {
-    fn of(item: &Begun, result: Result<Payload, ItemError>) -> Self {
-        let Begun { index, attempts, .. } = *item;
-        Self { index, attempts, result, output: Output::default(), process: None, wall: None, cpu: Duration::ZERO }
-    }
-
-    fn without_process(item: &Begun, error: ItemError) -> Self {
-        Self::of(item, Err(error))
-    }
-}
-
 impl<F: Feed> Iterator for Map<F> {
     type Item = Done;
 
@@ -593,7 +498,7 @@ impl<F: Feed> Iterator for Map<F> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let here = self.out.len() + self.early_items + self.in_flight() + self.refused.len();
+        let here = self.turns.len() + self.in_flight() + self.refused.len();
         let (least, most) = if self.has_ended { (0, Some(0)) } else { self.feed.left() };
         (here.saturating_add(least), most.and_then(|most| most.checked_add(here)))
     }

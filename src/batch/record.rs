@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::captured::Output;
-use super::map::{Done, ItemError};
+use super::item::{Done, ItemError};
 use crate::process::{Exit, Payload};
 
 /// The keys, in this order.

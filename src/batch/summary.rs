@@ -7,7 +7,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
-use super::map::Done;
+use super::item::Done;
 
 /// Latencies are told apart by a thousandth of themselves.
 const DIGITS: u8 = 3;

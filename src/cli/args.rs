@@ -181,7 +181,7 @@ pub(super) struct BatchArgs {
     /// Writes records as items end instead of in the order of the inputs
     #[arg(long)]
     pub(super) unordered: bool,
-    /// The most items in flight [default: 64 for each core]
+    /// The most items in flight [default: 64 for each core, or 256 of items that need no process]
     #[arg(long, value_name = "ITEMS", value_parser = clap::value_parser!(u32).range(1..=WINDOW_MAX as i64))]
     pub(super) window: Option<u32>,
     /// Tries an item that fails so many times more
