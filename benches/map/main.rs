@@ -1,7 +1,7 @@
 //! What an item of a map costs beyond its guest, and whether memory stays the same however many there are.
 //!
-//! A process for each item, of a tiny core module that is given the item's number; every side checks every answer. The sides
-//! are those of the group `spawn`, ours with `Runtime::map`, in the order of the inputs and as they end. Beside them:
+//! Each item is a fresh instance of a tiny core module that is given the item's number; every side checks every answer. The sides
+//! are those of the group `spawn`, ours with `Runtime::map`, which needs no process for such an item, in the order of the inputs and as they end. Beside them:
 //!
 //! - `threads and a channel`: threads of the standard library that take items from a bounded channel, over the tuned pool.
 //! - `xargs, a program each`: `xargs -P2` with a program that loads the compiled module from wasmtime's cache, calls it and ends.

@@ -1,5 +1,5 @@
 //! Items that a worker runs one after the other, without a process for each: what few of them need, see
-//! [`Prepared`](crate::process::Prepared).
+//! [`Prepared`].
 
 use std::future::poll_fn;
 use std::mem;

@@ -29,7 +29,7 @@ pub struct Done {
     pub attempts: u32,
     /// What it returned; nothing for a command that ended with code 0.
     pub result: Result<Payload, ItemError>,
-    /// What it wrote in its last try, when it is [captured](Map::capture).
+    /// What it wrote in its last try, when it is [captured](super::Map::capture).
     pub output: Output,
     /// The process of the last try, for its [report](ProcessHandle::report); none when it could not be started, or was over
     /// so soon that it did not become one.
