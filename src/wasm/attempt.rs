@@ -22,8 +22,7 @@ use super::program::{Over, Program, Surroundings, Target, new_store};
 use super::state::{AtTick, State};
 use super::value::Stack;
 use super::warm::{Linked, Warm};
-use crate::process::WORKER_STACK_BYTES;
-use crate::process::{Attempt, Attempted, Birth, Exit, Payload};
+use crate::process::{Attempt, Attempted, Birth, Exit, Payload, WORKER_STACK_BYTES};
 use crate::registry::Preempt;
 
 /// Whole ticks that an attempt may take. A guest that begins right before a tick has not been computing for long.
@@ -79,8 +78,11 @@ impl Program {
 
     /// Whether an attempt with a process can be, and is worth its time.
     pub(super) fn is_worth_an_attempt(&self, place: usize, birth: &Birth) -> bool {
-        // What was kept is as the last process left it: it can't begin again. And what is to be kept must have its imports.
-        let is_fresh = birth.kept.is_none() && (!birth.keeps || self.linkages[place].shared.is_inert());
+        // What was kept is as the last process left it: it can't begin again. What is to be kept must have its imports; and what
+        // can't be stopped in time might ask for something at its very end.
+        let is_inert = self.linkages[place].shared.is_inert();
+        let may_fail = !birth.keeps && self.preempt == Preempt::Epoch;
+        let is_fresh = birth.kept.is_none() && (is_inert || may_fail);
         is_fresh && self.fits(place) && self.alone(place).is_some() && self.luck.is_worth_one()
     }
 
