@@ -24,10 +24,16 @@ const SPARED_FIRST: u32 = 64;
 /// How often it gets twice as many.
 const DOUBLINGS_MAX: u32 = 10;
 
+/// So many attempts that did not fail make one of the failures before them forgotten: a machine that is busy elsewhere now and then
+/// has a short guest take long.
+const FORGETS_AFTER: u32 = 256;
+
 /// Whether attempts are worth their time: what an attempt that fails has done is lost.
 #[derive(Debug, Default)]
 pub(crate) struct Luck {
     failed: AtomicU32,
+    /// Attempts since the last one that failed.
+    tried: AtomicU32,
     /// Runs to come that go without an attempt.
     spared: AtomicU32,
 }
@@ -37,7 +43,10 @@ impl Luck {
     pub(crate) fn is_worth_one(&self) -> bool {
         // Relaxed, and not in one access: with others in between it is some more or less.
         match self.spared.load(Ordering::Relaxed) {
-            0 => true,
+            0 => {
+                self.tried.store(self.tried.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
+                true
+            }
             spared => {
                 self.spared.store(spared - 1, Ordering::Relaxed);
                 false
@@ -47,7 +56,9 @@ impl Luck {
 
     /// An attempt failed.
     pub(crate) fn failed(&self) {
-        let failed = self.failed.fetch_add(1, Ordering::Relaxed);
+        let forgotten = self.tried.swap(0, Ordering::Relaxed) / FORGETS_AFTER;
+        let failed = self.failed.load(Ordering::Relaxed).saturating_sub(forgotten);
+        self.failed.store(failed + 1, Ordering::Relaxed);
         self.spared.store(SPARED_FIRST << failed.min(DOUBLINGS_MAX), Ordering::Relaxed);
     }
 }
@@ -177,5 +188,15 @@ mod tests {
         (0..50).for_each(|_| luck.failed());
         assert_eq!(spared(), 64 << 10);
         assert!(luck.is_worth_one(), "until one fails again");
+    }
+
+    #[test]
+    fn what_fails_rarely_is_hardly_spared() {
+        let luck = Luck::default();
+        for _ in 0..10 {
+            luck.failed();
+            assert_eq!((0..).take_while(|_| !luck.is_worth_one()).count(), 64);
+            (0..300).for_each(|_| assert!(luck.is_worth_one()));
+        }
     }
 }
