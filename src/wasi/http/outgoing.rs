@@ -127,7 +127,9 @@ impl Pipe {
 
     fn room(&self) -> StreamResult<usize> {
         let state = self.0.lock();
-        if state.closed || !matches!(state.end, End::Open) {
+        // Who has taken all that was announced goes, perhaps before the guest has made sure that it is on its way.
+        let is_taken = state.announced == Some(state.written);
+        if state.closed && !is_taken || !matches!(state.end, End::Open) {
             return Err(StreamError::Closed);
         }
         Ok(OUTGOING_BODY_BYTES_MAX.saturating_sub(state.queued).min(TRANSFER_BYTES_MAX))
@@ -305,6 +307,20 @@ mod tests {
         let (_, result) = write(5, 6);
         let Err(StreamError::LastOperationFailed(error)) = result else { panic!("expected a failure") };
         assert!(matches!(error.downcast_ref(), Some(ErrorCode::HttpRequestBodySize(Some(6)))));
+    }
+
+    #[test]
+    fn a_body_that_was_taken_whole_is_no_broken_one() {
+        for (announced, is_closed) in [(Some(5), false), (Some(6), true), (None, true)] {
+            let pipe = Pipe::new(announced);
+            let mut stream = OutgoingStream { pipe: pipe.clone(), permitted: 0 };
+            stream.check_write().unwrap();
+            stream.write(Bytes::from_static(b"12345")).unwrap();
+            drop(OutgoingBody(pipe.clone()));
+            assert_eq!(matches!(stream.flush(), Err(StreamError::Closed)), is_closed, "{announced:?}");
+            assert_eq!(matches!(stream.check_write(), Err(StreamError::Closed)), is_closed, "{announced:?}");
+            assert!(stream.write(Bytes::from_static(b"6")).is_err(), "{announced:?}");
+        }
     }
 
     #[test]
