@@ -507,9 +507,8 @@ impl Runtime {
     }
 
     /// Runs `entry` over many inputs on the application's only `process.host`, a bounded number of them at once, each with its
-    /// limits. A guest that is over within two ticks and asks the host for nothing is run without more; whatever is not becomes a
-    /// process. What comes out is an iterator and a stream of what became of each, in the order of the inputs; see [`Map`] for its
-    /// settings. Each input is what [`Runtime::spawn`] takes.
+    /// limits; what is not over within two ticks, or asks the host for something, becomes a process. Comes out as an iterator and a
+    /// stream of what became of each, in the order of the inputs. [`Map`] has settings; each input is what [`Runtime::spawn`] takes.
     ///
     /// ```
     /// use wippy::Runtime;

@@ -1,5 +1,4 @@
-//! Items that a worker runs one after the other, without a process for each: what few of them need, see
-//! [`Prepared`].
+//! Items that a worker runs one after the other, without a process for each, which few of them need: see [`Prepared`].
 
 use std::future::poll_fn;
 use std::mem;
