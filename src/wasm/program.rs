@@ -263,7 +263,7 @@ impl Program {
                 let Some(func) = instance.get_func(&mut *store, index) else {
                     return self.exit_of(store, (wasmtime::Error::msg("the method is gone"), Phase::Instantiate));
                 };
-                match plan.call_on(stack, &func, &mut *store, input).await {
+                match plan.call(stack, &func, &mut *store, input).await {
                     Ok(value) => Exit::Returned(value),
                     Err(error) => self.exit_of(store, (error, Phase::Call)),
                 }
@@ -287,7 +287,7 @@ impl Program {
                     Err(wrong) => return self.exit_of(store, wrong),
                 };
                 *linked = Some(Linked::Core(instance));
-                match plan.call_on(stack, &instance, &mut *store, input).await {
+                match plan.call(stack, &instance, &mut *store, input).await {
                     Ok(value) => Exit::Returned(value),
                     Err(error) => self.exit_of(store, (error, Phase::Call)),
                 }

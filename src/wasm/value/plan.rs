@@ -60,7 +60,7 @@ impl ComponentPlan {
         self.signature.read_arguments(&self.method, texts)
     }
 
-    /// Calls `func`, which must be a function of this plan's type, in the store it belongs to. The engine runs its
+    /// Calls, on this stack, `func`, which must be a function of this plan's type, in the store it belongs to. The engine runs its
     /// post-return function.
     ///
     /// The store's hostcall fuel bounds what the result may take on this side, in bytes: the bytes themselves for strings
@@ -71,19 +71,6 @@ impl ComponentPlan {
     /// An [`ArgumentError`] where the arguments do not fit, a [`ValueError`](super::ValueError) where the type of `func`
     /// is another one, else what the engine reports: traps, errors of host functions, fuel.
     pub async fn call(
-        &self,
-        func: &Func,
-        store: impl AsContextMut<Data: Send>,
-        arguments: &[Payload],
-    ) -> wasmtime::Result<Payload> {
-        self.call_on(Stack::Own, func, store, arguments).await
-    }
-
-    /// [`call`](Self::call) on this stack.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn call_on(
         &self,
         stack: Stack,
         func: &Func,

@@ -205,7 +205,7 @@ impl CorePlan {
         self.signature.read_arguments(&self.method, texts)
     }
 
-    /// Calls the method of `instance`, an instance of the plan's module in `store`. No result is nil, several are a list.
+    /// Calls, on this stack, the method of `instance`, an instance of the plan's module in `store`. No result is nil, several are a list.
     ///
     /// The store's hostcall fuel bounds what the result may take on this side, in bytes.
     ///
@@ -213,19 +213,6 @@ impl CorePlan {
     /// An [`ArgumentError`] where the arguments do not fit, an [`AbiError`] where the guest breaks the conventions, else
     /// what the engine reports.
     pub async fn call(
-        &self,
-        instance: &Instance,
-        store: impl AsContextMut<Data: Send>,
-        arguments: &[Payload],
-    ) -> wasmtime::Result<Payload> {
-        self.call_on(Stack::Own, instance, store, arguments).await
-    }
-
-    /// [`call`](Self::call) on this stack.
-    ///
-    /// # Errors
-    /// The same.
-    pub async fn call_on(
         &self,
         stack: Stack,
         instance: &Instance,

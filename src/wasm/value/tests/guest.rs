@@ -8,7 +8,7 @@ use wasmtime::component::{Component, Linker, types::ComponentItem};
 use wasmtime::{Engine, Instance, Module, Store};
 
 use super::super::core::CorePlan;
-use super::super::{ComponentPlan, WitType};
+use super::super::{ComponentPlan, Stack, WitType};
 use super::Payload;
 
 /// Where the guests' allocator begins; the first allocation is here.
@@ -120,7 +120,7 @@ impl Guest {
         arguments: &[Payload],
     ) -> wasmtime::Result<Payload> {
         let func = self.instance.get_func(&mut self.store, name).unwrap();
-        now(plan.call(&func, &mut self.store, arguments))
+        now(plan.call(Stack::Own, &func, &mut self.store, arguments))
     }
 }
 
@@ -149,7 +149,7 @@ impl CoreGuest {
     }
 
     pub(super) fn call(&mut self, plan: &CorePlan, arguments: &[Payload]) -> wasmtime::Result<Payload> {
-        now(plan.call(&self.instance, &mut self.store, arguments))
+        now(plan.call(Stack::Own, &self.instance, &mut self.store, arguments))
     }
 }
 
