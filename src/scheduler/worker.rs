@@ -271,6 +271,10 @@ impl Core {
 
     /// See [`current::others_wait`].
     pub(super) fn others_wait(&self) -> bool {
+        // Most often it is known at once; all else that a step would end for is looked at behind it.
+        if !self.deque.is_empty() {
+            return true;
+        }
         self.looks_spared.set(self.looks_spared.get() + 1);
         if self.looks_spared.get() >= POLL_EVERY {
             self.poll_driver(self.shared.ticker.ticks());
