@@ -318,7 +318,17 @@ impl Ceiling {
 
     /// One more memory mapping for a process that lives; `None` when there is none left.
     pub(crate) fn map(&self) -> Option<Share> {
-        let amounts = Resource::ALL.map(|resource| u64::from(resource == Resource::Mappings));
+        self.share(Footprint { mappings: 1, ..Footprint::default() }.amounts())
+    }
+
+    /// Room for what is left of so many processes of this footprint that are over; `None` when there is not enough.
+    pub(crate) fn reserve(&self, footprint: &Footprint, count: u64) -> Option<Share> {
+        self.share(times(&footprint.amounts(), count))
+    }
+
+    /// So much for somebody who is no process.
+    fn share(&self, mut amounts: Amounts) -> Option<Share> {
+        amounts[Resource::Processes as usize] = 0;
         let mut taken = self.0.0.taken.lock();
         if self.make_room(&mut taken, &amounts).is_some() {
             return None;

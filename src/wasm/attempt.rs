@@ -18,7 +18,8 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{Linker, Store, component};
 
 use super::engine::HOST_STACK_BYTES;
-use super::program::{Over, Program, Surroundings, Target, new_store};
+use super::program::{Over, Program, Surroundings, Target};
+use super::series::Turn;
 use super::state::{AtTick, State};
 use super::value::Stack;
 use super::warm::{Linked, Warm};
@@ -96,12 +97,24 @@ impl Program {
         self.count_start(place, attempt.reactor(), attempt.tasks());
         let memory = self.memory(attempt.usage, attempt.ceiling());
         let clock = attempt.reactor().clock().clone();
-        let mut store = new_store(target, State::new(None, memory, clock, None));
-        if let Err(exit) = self.equip(&mut store, Stack::Thread) {
+        let mut turn = self.turn(place, target, State::new(None, memory, clock, None), false);
+        if let Err(exit) = self.equip(&mut turn.store, Stack::Thread) {
             return Attempted::Ended(exit);
         }
-        let ran = self.run_on_thread(target, &mut store, attempt.input);
-        ran.map_or(Attempted::Failed, |(exit, _)| Attempted::Ended(exit))
+        match self.run_on_thread((place, target), &mut turn.store, attempt.input) {
+            Some((exit, _)) => {
+                self.leave(place, turn, &exit);
+                Attempted::Ended(exit)
+            }
+            None => Attempted::Failed,
+        }
+    }
+
+    /// An attempt is over. After a value the store is as good as before.
+    fn leave(&self, place: usize, turn: Turn, exit: &Exit) {
+        if matches!(exit, Exit::Returned(_)) {
+            self.linkages[place].series.put(turn);
+        }
     }
 
     /// The life of a process on this stack.
@@ -111,22 +124,25 @@ impl Program {
     pub(super) fn execute_on_thread(self: &Arc<Self>, place: usize, mut birth: Birth) -> Result<Over, Box<Birth>> {
         let Some(target) = self.alone(place) else { return Err(Box::new(birth)) };
         let (keeps, input) = (birth.keeps, std::mem::take(&mut birth.input));
-        let mut store = match self.store(target, birth, &input) {
-            Ok(store) => store,
+        let mut turn = match self.state(birth, &input) {
+            Ok(state) => self.turn(place, target, state, keeps),
             Err(failure) => return Ok(Over::at_once(Exit::Failed(failure))),
         };
-        if let Err(exit) = self.equip(&mut store, Stack::Thread) {
+        if let Err(exit) = self.equip(&mut turn.store, Stack::Thread) {
             return Ok(Over::at_once(exit));
         }
-        match self.run_on_thread(target, &mut store, &input) {
+        match self.run_on_thread((place, target), &mut turn.store, &input) {
             Some((exit @ Exit::Returned(_), Some(linked))) if keeps => {
                 let shared = Arc::clone(&self.linkages[place].shared);
-                let instance = Warm::keep(store, linked, Arc::clone(target), shared);
+                let instance = Warm::keep(turn.store, linked, Arc::clone(target), shared);
                 Ok(Over { instance: Some(instance), ..Over::at_once(exit) })
             }
-            Some((exit, _)) => Ok(Over::at_once(exit)),
+            Some((exit, _)) => {
+                self.leave(place, turn, &exit);
+                Ok(Over::at_once(exit))
+            }
             None => {
-                let mut birth = Box::new(store.into_data().into_birth());
+                let mut birth = Box::new(turn.store.into_data().into_birth());
                 birth.input = input;
                 Err(birth)
             }
@@ -136,7 +152,7 @@ impl Program {
     /// Runs a guest to its end; `None` when it was stopped, or may have failed because it was.
     fn run_on_thread(
         &self,
-        target: &Target,
+        (place, target): (usize, &Target),
         store: &mut Store<State>,
         input: &[Payload],
     ) -> Option<(Exit, Option<Linked>)> {
@@ -152,6 +168,7 @@ impl Program {
         let is_final = target.is_inert() || matches!(exit, Exit::Returned(_));
         if store.data().at_tick == AtTick::GaveUp || !is_final {
             self.luck.failed();
+            self.linkages[place].series.clear();
             return None;
         }
         Some((exit, linked))

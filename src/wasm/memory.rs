@@ -22,16 +22,47 @@ pub(super) struct Memory {
     large_tables: u64,
     /// Mappings of tables that grew large, beside the footprint.
     mappings: Vec<Share>,
+    /// Other guests were in the store before, and the engine counts their instances and tables as well.
+    is_one_of_many: bool,
 }
 
 impl Memory {
     /// For a process whose footprint has the mappings of this many large tables.
     pub(super) fn new(usage: Arc<Usage>, ceiling: Ceiling, large_tables: u64) -> Self {
-        Self { usage, held: 0, granted: 0, refused: None, ceiling, large_tables, mappings: Vec::new() }
+        Self {
+            usage,
+            held: 0,
+            granted: 0,
+            refused: None,
+            ceiling,
+            large_tables,
+            mappings: Vec::new(),
+            is_one_of_many: false,
+        }
     }
 
     pub(super) fn usage(&self) -> &Arc<Usage> {
         &self.usage
+    }
+
+    pub(super) fn ceiling(&self) -> &Ceiling {
+        &self.ceiling
+    }
+
+    /// What the guest's memories and tables take together, in bytes.
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Others were in the store before, which had as many instances and tables and were allowed as many.
+    pub(super) fn is_one_of_many(&mut self) {
+        self.is_one_of_many = true;
+    }
+
+    /// A limit as the engine takes it: a number of things in one store.
+    fn count(&self, limit: Option<u64>) -> usize {
+        let limit = limit.filter(|_| !self.is_one_of_many);
+        limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
     }
 
     /// The guest goes on as another process.
@@ -84,11 +115,6 @@ impl Drop for Memory {
     }
 }
 
-/// A limit as the engine takes it: a number of things in one store.
-fn count(limit: Option<u64>) -> usize {
-    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
-}
-
 impl ResourceLimiter for Memory {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         // Beyond what the module itself allows: the engine refuses, and no limit of ours is to blame.
@@ -127,11 +153,11 @@ impl ResourceLimiter for Memory {
     }
 
     fn instances(&self) -> usize {
-        count(self.usage.limits().max_instances)
+        self.count(self.usage.limits().max_instances)
     }
 
     fn tables(&self) -> usize {
-        count(self.usage.limits().max_tables)
+        self.count(self.usage.limits().max_tables)
     }
 
     fn memories(&self) -> usize {

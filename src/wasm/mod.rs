@@ -15,7 +15,8 @@
 //!   nobody needs is looked at once, and a mark beside the compiled code of the cache says that all of an application is sound.
 //! - Nothing of a guest runs at load: instantiation and start functions belong to the first step.
 //! - What an attempt leaves is a value or nothing: a guest that could have been seen, or would be suspended, has a future.
-//! - The store lives inside the future of its process, or on the stack of an attempt; counters that must outlive it live outside.
+//! - The store lives inside the future of its process, or on the stack of an attempt, and a few attempts may share one; counters
+//!   that must outlive it live outside.
 //! - Everything a guest can reach was listed by its entry; what it merely imports is a stub that names itself.
 
 mod allocator;
@@ -34,6 +35,7 @@ mod memory;
 mod module;
 mod program;
 mod replica;
+mod series;
 mod slab;
 mod state;
 pub mod value;

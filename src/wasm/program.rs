@@ -18,6 +18,7 @@ use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
 use super::replica::Linkage;
+use super::series::new_store;
 use super::state::{AtTick, State};
 use super::value::{ComponentPlan, CorePlan, Signature, Stack, named_form, wippy_form};
 use super::warm::{Linked, Warm};
@@ -60,7 +61,7 @@ impl Target {
         }
     }
 
-    fn engine(&self) -> &Engine {
+    pub(super) fn engine(&self) -> &Engine {
         match self {
             Self::ComponentCommand { pre, .. } | Self::Component { pre, .. } => pre.engine(),
             Self::CoreCommand { pre } | Self::Core { pre, .. } => pre.module().engine(),
@@ -151,8 +152,8 @@ impl Program {
             None => {
                 // Once: another one may be there the next time.
                 let target = linkage.target();
-                match self.store(target, birth, &input) {
-                    Ok(store) => (store, None, target),
+                match self.state(birth, &input) {
+                    Ok(state) => (new_store(target.engine(), state), None, target),
                     Err(failure) => return Over::at_once(Exit::Failed(failure)),
                 }
             }
@@ -173,18 +174,13 @@ impl Program {
         Over { exit, drained, instance }
     }
 
-    /// A store for a new instance of a process.
-    pub(super) fn store(
-        self: &Arc<Self>,
-        target: &Target,
-        birth: Birth,
-        input: &[Payload],
-    ) -> Result<Store<State>, Failure> {
+    /// What the store of a new process carries.
+    pub(super) fn state(self: &Arc<Self>, birth: Birth, input: &[Payload]) -> Result<State, Failure> {
         let world = World::settle(self, &birth, input)?;
         let clock = birth.reactor().clock().clone();
         let memory = self.memory(&birth.usage, birth.ceiling());
         let own = Own::new(Arc::clone(self), birth);
-        Ok(new_store(target, State::new(world, memory, clock, Some(Box::new(own)))))
+        Ok(State::new(world, memory, clock, Some(Box::new(own))))
     }
 
     /// What counts the memory of a new instance.
@@ -294,13 +290,6 @@ impl Program {
             }
         }
     }
-}
-
-/// A store for a new instance.
-pub(super) fn new_store(target: &Target, state: State) -> Store<State> {
-    let mut store = Store::new(target.engine(), state);
-    store.limiter(|state| &mut state.memory);
-    store
 }
 
 /// Instantiates what lays out its data and no more: on the stack of the worker, since there is nothing to suspend. The engine

@@ -13,6 +13,8 @@ use wasmtime::Engine;
 
 use super::engine::{EngineClass, Engines};
 use super::program::{Program, Target};
+use super::series::{Series, Turn};
+use super::state::State;
 use crate::process::Tasks;
 use crate::reactor::Reactor;
 
@@ -32,6 +34,8 @@ pub(super) struct Linkage {
     own: OnceLock<Arc<Target>>,
     /// The same with nothing behind its imports; none where that can't be.
     alone: OnceLock<Option<Arc<Target>>>,
+    /// Where attempts of this worker share a store.
+    pub(super) series: Series,
     again: Option<Arc<Again>>,
 }
 
@@ -47,13 +51,17 @@ impl Linkage {
     /// `again` is none where the code is to be made once only.
     pub(super) fn new(class: EngineClass, target: Target, again: Option<Again>) -> Self {
         let again = again.map(Arc::new);
-        Self { class, shared: Arc::new(target), own: OnceLock::new(), alone: OnceLock::new(), again }
+        Self::of(class, Arc::new(target), again)
+    }
+
+    fn of(class: EngineClass, shared: Arc<Target>, again: Option<Arc<Again>>) -> Self {
+        let (own, alone) = (OnceLock::new(), OnceLock::new());
+        Self { class, shared, own, alone, series: Series::default(), again }
     }
 
     /// The same for a worker, which may get code of its own.
     pub(super) fn replica(&self) -> Self {
-        let (shared, again) = (Arc::clone(&self.shared), self.again.clone());
-        Self { class: self.class, shared, own: OnceLock::new(), alone: OnceLock::new(), again }
+        Self::of(self.class, Arc::clone(&self.shared), self.again.clone())
     }
 
     /// The code to run.
@@ -88,8 +96,22 @@ impl Program {
     /// The code at this place for an attempt, if there can be one now. Of a program whose guests have imports only once it is started
     /// often.
     pub(super) fn alone(&self, place: usize) -> Option<&Arc<Target>> {
-        let is_hot = self.starts.as_ref().is_some_and(|starts| starts.load(Ordering::Relaxed) >= HOT_STARTS);
-        self.linkages[place].alone(is_hot)
+        self.linkages[place].alone(self.is_hot())
+    }
+
+    /// A worker, whose program this is, starts it often.
+    fn is_hot(&self) -> bool {
+        self.starts.as_ref().is_some_and(|starts| starts.load(Ordering::Relaxed) >= HOT_STARTS)
+    }
+
+    /// A store for an attempt of a guest with this state, which is kept afterwards when `keeps`. Attempts of what is started often
+    /// share stores.
+    pub(super) fn turn(&self, place: usize, target: &Target, state: State, keeps: bool) -> Turn {
+        if keeps || !self.is_hot() {
+            return Turn::alone(target.engine(), state);
+        }
+        let linkage = &self.linkages[place];
+        linkage.series.take(target.engine(), state, || self.needs.footprint(linkage.class))
     }
 
     /// Has the code for this place made again for the worker that this thread is, whose program this is. On another thread:

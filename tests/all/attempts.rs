@@ -293,3 +293,69 @@ fn what_an_attempt_took_does_not_count() {
     let (second, _) = lost();
     assert!(second < Duration::from_millis(1), "{second:?}");
 }
+
+/// Looks at all that it has as if somebody might have been there before, leaves traces in it, and doubles its argument. Of every eleven
+/// arguments one traps, one takes much memory, and one more than there is.
+const STAINS: &str = r#"
+    (memory (export "memory") 1 1000)
+    (table $table 4 funcref)
+    (elem declare func $check)
+    (global $seen (mut i64) (i64.const 0))
+    (data $some (i32.const 16) "as any guest has some")
+    (func $check (param $fine i32) (if (i32.eqz (local.get $fine)) (then unreachable)))
+    (func (export "run") (param $number i64) (result i64) (local $at i32) (local $kind i64)
+        (call $check (i64.eqz (global.get $seen)))
+        (call $check (i32.eq (memory.size) (i32.const 1)))
+        (call $check (ref.is_null (table.get $table (i32.const 3))))
+        (call $check (i32.eq (i32.load8_u (i32.const 16)) (i32.const 97)))
+        (local.set $at (i32.const 64))
+        (loop $next
+            (call $check (i64.eqz (i64.load (local.get $at))))
+            (i64.store (local.get $at) (i64.const -1))
+            (local.set $at (i32.add (local.get $at) (i32.const 1000)))
+            (br_if $next (i32.lt_u (local.get $at) (i32.const 65000))))
+        (global.set $seen (i64.const 1))
+        (i32.store8 (i32.const 16) (i32.const 0))
+        (table.set $table (i32.const 3) (ref.func $check))
+        (local.set $kind (i64.rem_u (local.get $number) (i64.const 11)))
+        (if (i64.eq (local.get $kind) (i64.const 1)) (then unreachable))
+        (if (i64.eq (local.get $kind) (i64.const 2)) (then
+            (call $check (i32.eq (memory.grow (i32.const 40)) (i32.const 1)))
+            (call $check (i64.eqz (i64.load (i32.const 70000))))
+            (i64.store (i32.const 70000) (i64.const -1))))
+        (if (i64.eq (local.get $kind) (i64.const 3)) (then
+            (call $check (i32.eq (memory.grow (i32.const 900)) (i32.const 1)))))
+        (i64.mul (local.get $number) (i64.const 2)))"#;
+
+#[test]
+fn a_guest_finds_nothing_of_those_before_it() {
+    let component = format!(
+        r#"(component (core module $code {STAINS}) (core instance $code (instantiate $code))
+            (func (export "run") (param "number" s64) (result s64) (canon lift (core func $code "run"))))"#
+    );
+    for guest in [format!("(module {STAINS})"), component] {
+        let limits = LimitsSpec { max_memory: Some(60 << 16), ..LimitsSpec::default() };
+        let entry = Entry::wasm("app:run").wat(&guest).method("run").limits(&limits);
+        let host = Entry::host("app:processes").workers(1);
+        let runtime = Runtime::builder().cache(false).entry(host).entry(entry).build().expect("a sound application");
+        let check = |number: i64, exit: &Exit| match number % 11 {
+            1 => assert!(matches!(exit, Exit::Trapped(_)), "{exit:?}"),
+            3 => assert!(matches!(exit, Exit::LimitExceeded(limit) if limit.limit == "max_memory"), "{exit:?}"),
+            _ => assert_eq!(*exit, Exit::Returned((2 * number).into())),
+        };
+        for number in 0..3000 {
+            let process = runtime.spawn("app:run", [number]).expect("room");
+            check(number, &process.wait());
+            let pages = process.report().expect("it has ended").memory_peak >> 16;
+            assert_eq!(pages, if number % 11 == 2 { 41 } else { 1 }, "each is charged for its own");
+        }
+        for done in runtime.map("app:run", (0..5000_i64).map(|number| [number])).expect("an entry") {
+            let exit = match done.result {
+                Ok(value) => Exit::Returned(value),
+                Err(ItemError::Ended(exit)) => exit,
+                Err(error) => panic!("{error}"),
+            };
+            check(i64::try_from(done.index).expect("a small number"), &exit);
+        }
+    }
+}
