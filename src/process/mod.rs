@@ -92,7 +92,7 @@ pub use payload::{JsonError, Payload, YamlError};
 pub use peers::Peers;
 pub use pid::{Pid, PidError};
 pub use program::{
-    ArgumentError, Birth, FormError, Process, Program, Progress, ResultStyle, Sink, StandardStream, Stdio,
+    ArgumentError, Begun, Birth, FormError, Process, Program, Progress, ResultStyle, Sink, StandardStream, Stdio,
 };
 pub use report::Report;
 pub use sending::Sending;

@@ -94,6 +94,12 @@ pub trait Program: Send + Sync + 'static {
     /// Makes a process, on the worker that takes its first step next. Nothing of the guest runs here.
     fn create(&self, birth: Birth) -> Box<dyn Process>;
 
+    /// The same within the first step, for a program whose processes may be over by the end of it without ever having needed what
+    /// a process is made of.
+    fn begin(&self, birth: Birth) -> Begun {
+        Begun::Process(self.create(birth))
+    }
+
     /// How a returned value is read at the end of a command.
     fn result_style(&self) -> ResultStyle;
 
@@ -104,6 +110,14 @@ pub trait Program: Send + Sync + 'static {
     fn for_scripts<'a>(&self, value: &'a Payload) -> Result<Cow<'a, Payload>, FormError> {
         Ok(Cow::Borrowed(value))
     }
+}
+
+/// What a process has [begun](Program::begin) with.
+pub enum Begun {
+    /// It takes its first step next.
+    Process(Box<dyn Process>),
+    /// It has ended, holds nothing, and has left this to the next one, if its [`Birth`] asks for that.
+    Ended(Exit, Option<Instance>),
 }
 
 /// A state machine that a worker runs: created, then [`step`](Process::step) after step, then

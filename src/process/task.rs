@@ -10,7 +10,7 @@ use super::ground::Admission;
 use super::keep::{Keep, Kept};
 use super::table::Place;
 use super::{
-    Birth, ContextValues, Exit, Failure, FailureKind, Inbox, Instance, Payload, Peers, Process, Progress, Stdio,
+    Begun, Birth, ContextValues, Exit, Failure, FailureKind, Inbox, Instance, Payload, Peers, Process, Progress, Stdio,
 };
 use crate::reactor::{Clock, Instant, Sleep};
 use crate::scheduler::{Step, Task, current};
@@ -31,8 +31,8 @@ enum Stage {
     /// It has been asked for; its worker makes it.
     Unborn(Unborn),
     Alive(Box<dyn Process>),
-    /// Its exit is settled.
-    Over,
+    /// Its exit is settled; this is for the next one.
+    Over(Option<Instance>),
 }
 
 /// The task of one process. Whatever becomes of it, an exit is published: by a step, by a panic, or by the drop of a task
@@ -60,12 +60,12 @@ impl ProcessTask {
         Self { stage, cell, place, keep, deadline, is_deadline_set: false, leaving: false }
     }
 
-    /// The process, which is made here when there is none yet; `None` when it is over.
+    /// A step of the process, which is made here when there is none yet; `None` when it is over.
     ///
     /// On its worker, and not where it was asked for: what it is made of is then counted, written and freed by one thread.
-    fn process(&mut self) -> Option<&mut Box<dyn Process>> {
+    fn run(&mut self, context: &mut Context<'_>) -> Option<Progress> {
         if let Stage::Unborn(_) = self.stage
-            && let Stage::Unborn(unborn) = std::mem::replace(&mut self.stage, Stage::Over)
+            && let Stage::Unborn(unborn) = std::mem::replace(&mut self.stage, Stage::Over(None))
         {
             let cell = &self.cell;
             let ground = cell.ground.here();
@@ -83,11 +83,17 @@ impl ProcessTask {
                 keeps: self.keep.is_some(),
                 ground,
             };
-            self.stage = Stage::Alive(spot.program.create(birth));
+            match spot.program.begin(birth) {
+                Begun::Process(process) => self.stage = Stage::Alive(process),
+                Begun::Ended(exit, instance) => {
+                    self.stage = Stage::Over(instance);
+                    return Some(Progress::Exit(exit));
+                }
+            }
         }
         match &mut self.stage {
-            Stage::Alive(process) => Some(process),
-            Stage::Unborn(_) | Stage::Over => None,
+            Stage::Alive(process) => Some(process.step(context)),
+            Stage::Unborn(_) | Stage::Over(_) => None,
         }
     }
 
@@ -105,9 +111,13 @@ impl ProcessTask {
             exit = self.cell.forced_exit();
         }
         let is_kept = matches!(exit, Exit::Returned(_)) && self.keep.is_some();
-        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        let stage = std::mem::replace(&mut self.stage, Stage::Over(None));
         let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let Stage::Alive(mut process) = stage else { return None };
+            let mut process = match stage {
+                Stage::Alive(process) => process,
+                Stage::Over(instance) => return instance.filter(|_| is_kept),
+                Stage::Unborn(_) => return None,
+            };
             let instance = if is_kept { process.leave() } else { None };
             process.close();
             drop(process);
@@ -174,8 +184,7 @@ impl Task for ProcessTask {
             return self.finish(exit);
         }
         self.cell.usage.begin_step(begin.as_nanos());
-        let Some(process) = self.process() else { return Step::Done };
-        let progress = process.step(context);
+        let Some(progress) = self.run(context) else { return Step::Done };
         let usage = &self.cell.usage;
         let end = self.cell.now();
         usage.end_step(end.as_nanos());

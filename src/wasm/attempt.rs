@@ -18,12 +18,13 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{Linker, Store, component};
 
 use super::engine::HOST_STACK_BYTES;
-use super::program::{Over, Program, Surroundings, Target};
+use super::fiber::{self, Fiber};
+use super::program::{Program, Surroundings, Target};
 use super::series::Turn;
 use super::state::{AtTick, State};
 use super::value::Stack;
 use super::warm::{Linked, Warm};
-use crate::process::{Attempt, Attempted, Birth, Exit, Payload, WORKER_STACK_BYTES};
+use crate::process::{Attempt, Attempted, Begun, Birth, Exit, Instance, Payload, WORKER_STACK_BYTES};
 use crate::registry::Preempt;
 
 /// Whole ticks that an attempt may take. A guest that begins right before a tick has not been computing for long.
@@ -78,13 +79,13 @@ impl Program {
     }
 
     /// Whether an attempt with a process can be, and is worth its time.
-    pub(super) fn is_worth_an_attempt(&self, place: usize, birth: &Birth) -> bool {
+    fn is_worth_an_attempt(&self, place: usize, birth: &Birth) -> bool {
         // What was kept is as the last process left it: it can't begin again. What is to be kept must have its imports; and what
         // can't be stopped in time might ask for something at its very end.
         let is_inert = self.linkages[place].shared.is_inert();
         let may_fail = !birth.keeps && self.preempt == Preempt::Epoch;
         let is_fresh = birth.kept.is_none() && (is_inert || may_fail);
-        is_fresh && self.fits(place) && self.alone(place).is_some() && self.luck.is_worth_one()
+        is_fresh && self.fits(place) && self.luck.is_worth_one()
     }
 
     /// Runs a guest that is no process.
@@ -117,29 +118,45 @@ impl Program {
         }
     }
 
+    /// The first step of a process: its whole life, on this stack, or a fiber that begins in it.
+    pub(super) fn begin(self: &Arc<Self>, place: usize, birth: Birth) -> Begun {
+        let target = self.alone(place).filter(|_| self.is_worth_an_attempt(place, &birth));
+        let Some(target) = target else {
+            return Begun::Process(Box::new(Fiber::new(Arc::clone(self), place, birth)));
+        };
+        fiber::mark((self.preempt == Preempt::None).then_some(&*birth.usage));
+        match self.execute_on_thread((place, target), birth) {
+            Ok((exit, instance)) => Begun::Ended(exit, instance),
+            Err(birth) => Begun::Process(Box::new(Fiber::again(Arc::clone(self), place, *birth))),
+        }
+    }
+
     /// The life of a process on this stack.
     ///
     /// # Errors
     /// What it was given: it was stopped, and is to begin again on a stack of its own.
-    pub(super) fn execute_on_thread(self: &Arc<Self>, place: usize, mut birth: Birth) -> Result<Over, Box<Birth>> {
-        let Some(target) = self.alone(place) else { return Err(Box::new(birth)) };
+    fn execute_on_thread(
+        self: &Arc<Self>,
+        (place, target): (usize, &Arc<Target>),
+        mut birth: Birth,
+    ) -> Result<(Exit, Option<Instance>), Box<Birth>> {
         let (keeps, input) = (birth.keeps, std::mem::take(&mut birth.input));
         let mut turn = match self.state(birth, &input) {
             Ok(state) => self.turn(place, target, state, keeps),
-            Err(failure) => return Ok(Over::at_once(Exit::Failed(failure))),
+            Err(failure) => return Ok((Exit::Failed(failure), None)),
         };
         if let Err(exit) = self.equip(&mut turn.store, Stack::Thread) {
-            return Ok(Over::at_once(exit));
+            return Ok((exit, None));
         }
         match self.run_on_thread((place, target), &mut turn.store, &input) {
             Some((exit @ Exit::Returned(_), Some(linked))) if keeps => {
                 let shared = Arc::clone(&self.linkages[place].shared);
                 let instance = Warm::keep(turn.store, linked, Arc::clone(target), shared);
-                Ok(Over { instance: Some(instance), ..Over::at_once(exit) })
+                Ok((exit, Some(instance)))
             }
             Some((exit, _)) => {
                 self.leave(place, turn, &exit);
-                Ok(Over::at_once(exit))
+                Ok((exit, None))
             }
             None => {
                 let mut birth = Box::new(turn.store.into_data().into_birth());

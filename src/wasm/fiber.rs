@@ -21,7 +21,7 @@ const TICKS_PER_LOOK: u64 = 1;
 /// A wasm process between its birth and its end.
 pub(super) enum Fiber {
     /// Made, with the place of its code in the program, and nothing else: the first step initialises. Whether an attempt without
-    /// a stack of its own has failed.
+    /// a stack of its own has failed and took so long that others are to have their turn.
     Init(Arc<Program>, usize, Birth, bool),
     /// The guest runs, waits or was preempted.
     Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
@@ -36,6 +36,14 @@ pub(super) enum Fiber {
 impl Fiber {
     pub(super) fn new(program: Arc<Program>, place: usize, birth: Birth) -> Self {
         Self::Init(program, place, birth, false)
+    }
+
+    /// One whose attempt has failed. What it did counts for nothing, and its time has just begun.
+    pub(super) fn again(program: Arc<Program>, place: usize, birth: Birth) -> Self {
+        let now = birth.reactor().clock().now().as_nanos();
+        let is_slice_over = birth.usage.is_slice_over(now);
+        birth.usage.begin_step(now);
+        Self::Init(program, place, birth, is_slice_over)
     }
 
     /// The guest is over: what is left is to wait until its output has left.
@@ -58,28 +66,16 @@ impl Fiber {
 
 impl Process for Fiber {
     fn step(&mut self, context: &mut Context<'_>) -> Progress {
+        if let Self::Init(_, _, _, is_slice_over) = self
+            && std::mem::take(is_slice_over)
+            && step::should_yield()
+        {
+            return Progress::Preempted;
+        }
         if let Self::Init(..) = self
-            && let Self::Init(program, place, mut birth, has_failed) = std::mem::replace(self, Self::Closed)
+            && let Self::Init(program, place, birth, _) = std::mem::replace(self, Self::Closed)
         {
             let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
-            if !has_failed && program.is_worth_an_attempt(place, &birth) {
-                mark(unpreemptible.as_deref());
-                birth = match program.execute_on_thread(place, birth) {
-                    Ok(over) => {
-                        *self = Self::Leaving(over);
-                        return self.leaving(context);
-                    }
-                    Err(birth) => *birth,
-                };
-                let now = birth.reactor().clock().now().as_nanos();
-                let is_slice_over = birth.usage.is_slice_over(now);
-                // What it did counts for nothing, and its time has just begun.
-                birth.usage.begin_step(now);
-                if is_slice_over && step::should_yield() {
-                    *self = Self::Init(program, place, birth, true);
-                    return Progress::Preempted;
-                }
-            }
             *self = Self::Running { guest: Box::pin(program.execute(place, birth)), unpreemptible };
         }
         if let Self::Running { guest, unpreemptible } = self {
@@ -109,7 +105,7 @@ impl Process for Fiber {
 }
 
 /// The step that begins can't be told to end.
-fn mark(unpreemptible: Option<&Usage>) {
+pub(super) fn mark(unpreemptible: Option<&Usage>) {
     if let Some(usage) = unpreemptible {
         step::mark_unpreemptible(usage.slice_end_ns());
     }

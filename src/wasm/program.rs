@@ -27,8 +27,8 @@ use crate::env::Environment;
 use crate::function::WeakFunctions;
 use crate::limits::{Limits, Usage};
 use crate::process::{
-    self, ArgumentError, Attempt, Attempted, Birth, Ceiling, Exit, Failure, Footprint, FormError, Instance, Luck,
-    Payload, Process, ResultStyle,
+    self, ArgumentError, Attempt, Attempted, Begun, Birth, Ceiling, Exit, Failure, Footprint, FormError, Instance,
+    Luck, Payload, Process, ResultStyle,
 };
 use crate::registry::{EntryId, LimitsSpec, PeerRules, Preempt, Values, WasiEnv};
 use crate::wasi::{GuestExit, Mount, NetworkPolicy, Profile, ProfileSet, ProgramStreams, Resolver, WasiState};
@@ -389,6 +389,11 @@ impl Program {
         }
     }
 
+    /// The place of the code for a process. Its limits went through `settle`; without that the first engine is as good as any.
+    fn place_of(&self, birth: &Birth) -> usize {
+        self.place(birth.usage.limits()).unwrap_or(0)
+    }
+
     /// The place of the code for a process with these limits. Where memories lie in another way than it would have them is as
     /// good.
     pub(super) fn place(&self, limits: &Limits) -> Option<usize> {
@@ -481,10 +486,13 @@ impl process::Program for Startable {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        // The limits went through `settle`; without that the first engine is as good as any.
-        let place = self.0.place(birth.usage.limits()).unwrap_or(0);
+        Box::new(Fiber::new(Arc::clone(&self.0), self.0.place_of(&birth), birth))
+    }
+
+    fn begin(&self, birth: Birth) -> Begun {
+        let place = self.0.place_of(&birth);
         self.0.count_start(place, birth.reactor(), birth.tasks());
-        Box::new(Fiber::new(Arc::clone(&self.0), place, birth))
+        self.0.begin(place, birth)
     }
 
     fn result_style(&self) -> ResultStyle {
