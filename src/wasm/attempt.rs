@@ -18,7 +18,7 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{Linker, Store, component};
 
 use super::engine::HOST_STACK_BYTES;
-use super::fiber::{self, Fiber};
+use super::fiber;
 use super::program::{Program, Surroundings, Target};
 use super::series::Turn;
 use super::state::{AtTick, State};
@@ -122,12 +122,12 @@ impl Program {
     pub(super) fn begin(self: &Arc<Self>, place: usize, birth: Birth) -> Begun {
         let target = self.alone(place).filter(|_| self.is_worth_an_attempt(place, &birth));
         let Some(target) = target else {
-            return Begun::Process(Box::new(Fiber::new(Arc::clone(self), place, birth)));
+            return Begun::Process(fiber::fiber(self, place, birth));
         };
         fiber::mark((self.preempt == Preempt::None).then_some(&*birth.usage));
         match self.execute_on_thread((place, target), birth) {
             Ok((exit, instance)) => Begun::Ended(exit, instance),
-            Err(birth) => Begun::Process(Box::new(Fiber::again(Arc::clone(self), place, *birth))),
+            Err(birth) => Begun::Process(fiber::fiber_again(self, place, *birth)),
         }
     }
 

@@ -18,13 +18,19 @@ use crate::registry::Preempt;
 /// Ticks until the epoch callback is asked again.
 const TICKS_PER_LOOK: u64 = 1;
 
-/// A wasm process between its birth and its end.
-pub(super) enum Fiber {
-    /// Made, with the place of its code in the program, and nothing else: the first step initialises. Whether an attempt without
-    /// a stack of its own has failed and took so long that others are to have their turn.
-    Init(Arc<Program>, usize, Birth, bool),
-    /// The guest runs, waits or was preempted.
-    Running { guest: Pin<Box<dyn Future<Output = Over> + Send>>, unpreemptible: Option<Arc<Usage>> },
+/// A wasm process between its birth and its end. Of the type of its guest's future, so that polling it is one call: after a switch of
+/// stacks the processor foresees none of the returns on the way out of it.
+pub(super) struct Fiber<G> {
+    stage: Stage<G>,
+    unpreemptible: Option<Arc<Usage>>,
+    /// An attempt without a stack of its own has failed and took so long that others are to have their turn first.
+    is_late: bool,
+}
+
+/// How far a process is.
+enum Stage<G> {
+    /// The guest begins, runs, waits or was preempted.
+    Running(Pin<Box<G>>),
     /// The guest is over and gone, its output is on its way.
     Leaving(Over),
     /// All is over but what it leaves to the next process.
@@ -33,55 +39,53 @@ pub(super) enum Fiber {
     Closed,
 }
 
-impl Fiber {
-    pub(super) fn new(program: Arc<Program>, place: usize, birth: Birth) -> Self {
-        Self::Init(program, place, birth, false)
-    }
+/// A process of `program` with the code at this place. The first step initialises.
+pub(super) fn fiber(program: &Arc<Program>, place: usize, birth: Birth) -> Box<dyn Process> {
+    begin(program, place, birth, false)
+}
 
-    /// One whose attempt has failed. What it did counts for nothing, and its time has just begun.
-    pub(super) fn again(program: Arc<Program>, place: usize, birth: Birth) -> Self {
-        let now = birth.reactor().clock().now().as_nanos();
-        let is_slice_over = birth.usage.is_slice_over(now);
-        birth.usage.begin_step(now);
-        Self::Init(program, place, birth, is_slice_over)
-    }
+/// One whose attempt has failed. What it did counts for nothing, and its time has just begun.
+pub(super) fn fiber_again(program: &Arc<Program>, place: usize, birth: Birth) -> Box<dyn Process> {
+    let now = birth.reactor().clock().now().as_nanos();
+    let is_late = birth.usage.is_slice_over(now);
+    birth.usage.begin_step(now);
+    begin(program, place, birth, is_late)
+}
 
+fn begin(program: &Arc<Program>, place: usize, birth: Birth, is_late: bool) -> Box<dyn Process> {
+    let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
+    let guest = Box::pin(Arc::clone(program).execute(place, birth));
+    Box::new(Fiber { stage: Stage::Running(guest), unpreemptible, is_late })
+}
+
+impl<G> Fiber<G> {
     /// The guest is over: what is left is to wait until its output has left.
     fn leaving(&mut self, context: &mut Context<'_>) -> Progress {
-        match std::mem::replace(self, Self::Closed) {
-            Self::Leaving(mut over) => {
+        match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Leaving(mut over) => {
                 if over.drained.as_mut().is_some_and(|drained| drained.as_mut().poll(context).is_pending()) {
-                    *self = Self::Leaving(over);
+                    self.stage = Stage::Leaving(over);
                     return Progress::Leaving;
                 }
                 if let Some(instance) = over.instance {
-                    *self = Self::Over(instance);
+                    self.stage = Stage::Over(instance);
                 }
                 Progress::Exit(over.exit)
             }
-            _ => Progress::Exit(Exit::Terminated),
+            Stage::Running(_) | Stage::Over(_) | Stage::Closed => Progress::Exit(Exit::Terminated),
         }
     }
 }
 
-impl Process for Fiber {
+impl<G: Future<Output = Over> + Send + 'static> Process for Fiber<G> {
     fn step(&mut self, context: &mut Context<'_>) -> Progress {
-        if let Self::Init(_, _, _, is_slice_over) = self
-            && std::mem::take(is_slice_over)
-            && step::should_yield()
-        {
+        if std::mem::take(&mut self.is_late) && step::should_yield() {
             return Progress::Preempted;
         }
-        if let Self::Init(..) = self
-            && let Self::Init(program, place, birth, _) = std::mem::replace(self, Self::Closed)
-        {
-            let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
-            *self = Self::Running { guest: Box::pin(program.execute(place, birth)), unpreemptible };
-        }
-        if let Self::Running { guest, unpreemptible } = self {
-            mark(unpreemptible.as_deref());
+        if let Stage::Running(guest) = &mut self.stage {
+            mark(self.unpreemptible.as_deref());
             match guest.as_mut().poll(context) {
-                Poll::Ready(over) => *self = Self::Leaving(over),
+                Poll::Ready(over) => self.stage = Stage::Leaving(over),
                 // The engine wakes its own task when it yields at a slice's end; the mark tells that from a host call that
                 // waits.
                 Poll::Pending if step::take_preempted() => return Progress::Preempted,
@@ -93,14 +97,14 @@ impl Process for Fiber {
     }
 
     fn leave(&mut self) -> Option<Instance> {
-        match std::mem::replace(self, Self::Closed) {
-            Self::Over(instance) => Some(instance),
-            _ => None,
+        match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Over(instance) => Some(instance),
+            Stage::Running(_) | Stage::Leaving(_) | Stage::Closed => None,
         }
     }
 
     fn close(&mut self) {
-        *self = Self::Closed;
+        self.stage = Stage::Closed;
     }
 }
 

@@ -13,7 +13,7 @@ use super::attempt;
 use super::engine::EngineClass;
 use super::exports::{INITIALIZE, START};
 use super::failure::{Phase, after_refusal, exit_of, transfer_max};
-use super::fiber::{self, Fiber};
+use super::fiber;
 use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
@@ -486,7 +486,7 @@ impl process::Program for Startable {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        Box::new(Fiber::new(Arc::clone(&self.0), self.0.place_of(&birth), birth))
+        fiber::fiber(&self.0, self.0.place_of(&birth), birth)
     }
 
     fn begin(&self, birth: Birth) -> Begun {
