@@ -344,7 +344,8 @@ impl House {
             stuck.gate.take().expect("a gate").write_all(b"x").expect("the guest");
             until("it waits for the pool", || {
                 let pool = stage.pool();
-                let waits = if state.does == Does::WaitsForRoom { pool.waiting } else { pool.queued };
+                let surplus = stage.surplus();
+                let waits = if state.does == Does::WaitsForRoom { pool.waiting } else { pool.queued - surplus };
                 waits == 1 && is_there(stage, state, &stuck)
             });
         }
