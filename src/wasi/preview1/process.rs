@@ -1,5 +1,10 @@
 //! Arguments, environment, random bytes, yielding and the end of the process.
 
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use wasmtime::{Caller, Linker, Result};
 
 use super::MODULE;
@@ -43,20 +48,33 @@ pub(super) fn add<T: WasiView>(linker: &mut Linker<T>) -> Result<()> {
         })?
         .func_wrap(MODULE, "proc_exit", |_: Caller<'_, T>, code: u32| -> Result<()> { Err(GuestExit { code }.into()) })?
         .func_wrap_async(MODULE, "sched_yield", |caller: Caller<'_, T>, (): ()| {
-            let mut yielded = !caller.data().others_wait();
-            Box::new(async move {
-                std::future::poll_fn(|cx| {
-                    if std::mem::replace(&mut yielded, true) {
-                        return std::task::Poll::Ready(());
-                    }
-                    cx.waker().wake_by_ref();
-                    std::task::Poll::Pending
-                })
-                .await;
-                0
-            })
+            YIELDS.set(caller.data().others_wait());
+            Box::new(Yield)
         })?;
     Ok(())
+}
+
+thread_local! {
+    /// Whether the [`Yield`] that this thread has just made lets others run.
+    static YIELDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets others run once, where that is wanted. It carries nothing, so that a box of it is no allocation: the engine polls it for the
+/// first time where it was made, and from the second time on it is over, on whatever thread.
+struct Yield;
+
+impl Future for Yield {
+    type Output = i32;
+
+    // Never inlined: the caller may go on with another thread afterwards, and must not keep the address of the thread-local.
+    #[inline(never)]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<i32> {
+        if YIELDS.take() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(0)
+    }
 }
 
 /// Writes how many texts there are and how many bytes they need, each with a zero byte behind it.
