@@ -11,7 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use atomic_refcell::AtomicRefCell;
+use sync_wrapper::SyncWrapper;
 use wasmtime::{Engine, Store};
 
 use super::memory::Memory;
@@ -33,9 +34,10 @@ const HELD_MAX: u64 = 2 << 20;
 /// slower on pages that were not another one's just before. A guest that fills 200 KiB takes 335 µs alone and 350 with others.
 const SHORT: Duration = Duration::from_micros(20);
 
-/// Where the store of a program lies between two guests of a worker.
+/// Where the store of a program lies between two guests of a worker. Nobody else is there but, for a moment, a worker that took
+/// over from this one; who finds it taken does without.
 #[derive(Default)]
-pub(super) struct Series(Mutex<Shelf>);
+pub(super) struct Series(AtomicRefCell<SyncWrapper<Shelf>>);
 
 #[derive(Default)]
 struct Shelf {
@@ -81,13 +83,16 @@ impl Turn {
 impl Series {
     /// A store on this engine for a guest with this state. `footprint` says what its process takes of the machine.
     pub(super) fn take(&self, engine: &Engine, mut state: State, footprint: impl FnOnce() -> Footprint) -> Turn {
-        // Nobody is in the way but a worker that took over from this one.
-        let Some(mut shelf) = self.0.try_lock() else { return Turn::alone(engine, state) };
+        let Ok(mut shelf) = self.0.try_borrow_mut() else { return Turn::alone(engine, state) };
+        let shelf = shelf.get_mut();
         if let Some(Open { mut store, guests, counted: before }) = shelf.open.take() {
             if Engine::same(store.engine(), engine) && before == counted(&state) {
                 state.memory.is_one_of_many();
                 shelf.idle = Some(std::mem::replace(store.data_mut(), state));
-                store.limiter(|state| &mut state.memory);
+                if guests == 1 {
+                    // The engine asks when it is told of the limiter how many there may be.
+                    store.limiter(|state| &mut state.memory);
+                }
                 return Turn { store, number: Some(guests + 1), began: None };
             }
             shelf.idle = Some(store.into_data());
@@ -96,9 +101,7 @@ impl Series {
             shelf.room = state.memory.ceiling().reserve(&footprint(), OVER_MAX);
             shelf.idle = shelf.room.is_some().then(|| idle(&state));
         }
-        let has_room = shelf.room.is_some();
-        drop(shelf);
-        let began = has_room.then(|| state.clock.now());
+        let began = shelf.room.is_some().then(|| state.clock.now());
         Turn { store: new_store(engine, state), number: began.map(|_| 1), began }
     }
 
@@ -111,19 +114,19 @@ impl Series {
         if memory.held() > HELD_MAX || took_long() {
             return;
         }
-        let mut shelf = self.0.lock();
+        let Ok(mut shelf) = self.0.try_borrow_mut() else { return };
+        let shelf = shelf.get_mut();
         // None when another store has come first, or nothing is wanted any more.
         let Some(idle) = shelf.idle.take() else { return };
         let state = std::mem::replace(store.data_mut(), idle);
         shelf.open = Some(Open { store, guests, counted: counted(&state) });
-        drop(shelf);
-        drop(state);
     }
 
     /// No guest is expected soon: gives back what is there for the next ones.
     pub(super) fn clear(&self) {
-        let shelf = std::mem::take(&mut *self.0.lock());
-        drop(shelf);
+        if let Ok(mut shelf) = self.0.try_borrow_mut() {
+            *shelf.get_mut() = Shelf::default();
+        }
     }
 }
 
