@@ -315,20 +315,21 @@ impl ProcessCell {
     }
 
     /// Publishes the exit, once: later calls are ignored. Names are free and other processes told before the watchers are,
-    /// who run outside the lock, so they may look at the cell.
-    pub(super) fn publish(self: &Arc<Self>, exit: Exit, ended: ClockTime) {
+    /// who run outside the lock, so they may look at the cell. True when nobody was there whose code was called.
+    pub(super) fn publish(self: &Arc<Self>, exit: Exit, ended: ClockTime) -> bool {
         topology::part(self, &exit);
         self.detach();
         let (watchers, wakers) = {
             let mut outcome = self.outcome.lock();
             if outcome.exit.is_some() {
-                return;
+                return true;
             }
             outcome.exit = Some(exit);
             outcome.ended = Some(ended);
             (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
         };
         self.ended.notify_all();
+        let is_alone = watchers.is_empty() && wakers.is_empty();
         // Copied for those only who are there.
         let exit = || self.exit().expect("it has just been published");
         self.ground.realm.subscribers.tell(|| LifecycleEvent::Ended {
@@ -348,6 +349,7 @@ impl ProcessCell {
         for waker in wakers {
             waker.wake();
         }
+        is_alone
     }
 
     pub(super) fn exit(&self) -> Option<Exit> {

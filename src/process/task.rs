@@ -112,6 +112,7 @@ impl ProcessTask {
         }
         let is_kept = matches!(exit, Exit::Returned(_)) && self.keep.is_some();
         let stage = std::mem::replace(&mut self.stage, Stage::Over(None));
+        let held_something = matches!(stage, Stage::Alive(_));
         let closed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let mut process = match stage {
                 Stage::Alive(process) => process,
@@ -143,7 +144,10 @@ impl ProcessTask {
             }
             _ => host.table.give_back(&host.desk, place),
         }
-        self.cell.publish(exit, ended);
+        let is_alone = self.cell.publish(exit, ended);
+        if is_alone && !held_something {
+            note_time(&self.cell.ground.clock, ended);
+        }
         Step::Done
     }
 }
@@ -189,7 +193,6 @@ impl Task for ProcessTask {
         let end = self.cell.now();
         usage.end_step(end.as_nanos());
         let waits = match progress {
-            // Not noted for the next step: the watchers of this process take their time before it.
             Progress::Exit(exit) => return self.finish_at(exit, end),
             Progress::Preempted => {
                 usage.add_preemption();
@@ -226,6 +229,7 @@ impl Task for ProcessTask {
 }
 
 /// Notes when a step ended, for the next one of this worker: the tasks of a host have one clock. A manual one may be moved in between.
+/// Not where something was released or watchers were called after it, which takes its time.
 fn note_time(clock: &Clock, end: Instant) {
     if !clock.is_manual() {
         current::note_time(end.as_nanos());
