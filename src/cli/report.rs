@@ -2,6 +2,12 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use super::args::Color;
 use super::exit::{FAILURE, Outcome, SUCCESS, USAGE};
@@ -87,10 +93,16 @@ impl Terminal {
         }
     }
 
-    /// Writes to stderr. There is nobody to tell when that fails.
+    /// Writes to stderr. There is nobody to tell when that fails. Once a signal has asked for the end, what nobody reads for
+    /// [`LAST_WORDS`] is left out.
     pub(super) fn err(self, text: &str) {
         let mut stderr = io::stderr().lock();
-        let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+        for part in text.as_bytes().chunks(PIPE_BUF) {
+            if is_ending() && !has_room(&stderr) || stderr.write_all(part).is_err() {
+                return;
+            }
+        }
+        let _ = stderr.flush();
     }
 
     /// Writes an error, its first word in colour.
@@ -129,6 +141,31 @@ impl Terminal {
     pub(super) fn colors_err(self) -> bool {
         wants_color(self.color, io::stderr().is_terminal())
     }
+}
+
+/// Set by a signal that asks for the end of the program.
+static ENDING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// How long a program that is to end waits for the reader of what it has to say.
+const LAST_WORDS: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// Bytes that a pipe takes at once when it has room for any.
+const PIPE_BUF: usize = 4096;
+
+/// From when `ending` is set nothing is waited for long that is only told.
+pub(super) fn hurry_after(ending: Arc<AtomicBool>) {
+    // The first one stays: signals are of the program, and taken over once.
+    let _ = ENDING.set(ending);
+}
+
+fn is_ending() -> bool {
+    ENDING.get().is_some_and(|ending| ending.load(Ordering::Relaxed))
+}
+
+/// Whether a stream takes some more, within [`LAST_WORDS`].
+fn has_room(stream: &impl AsFd) -> bool {
+    let poll = || poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&LAST_WORDS));
+    retry_on_intr(poll).is_ok_and(|ready| ready > 0)
 }
 
 /// Starts bold text.

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use super::exit::signal_code;
+use super::report::hurry_after;
 
 /// A request to end the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,7 @@ impl Alarm {
             flag::register_usize(number, Arc::clone(&alarm.first), usize::try_from(number).unwrap_or(0))?;
             low_level::pipe::register(number, alarm.writer.try_clone()?)?;
         }
+        hurry_after(seen);
         Ok(alarm)
     }
 

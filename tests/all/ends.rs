@@ -2,11 +2,12 @@
 //! or a writer that never comes.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use sha2::{Digest, Sha256};
 use wippy::Runtime;
 use wippy::process::{Exit, State};
@@ -143,6 +144,24 @@ fn a_guest_whose_log_nobody_reads_holds_no_worker() {
     // Nobody reads on. A worker that waited for that could not be ended, by force or otherwise.
     assert_eq!(end(program), Some(143));
     drop(log);
+}
+
+#[test]
+fn a_program_whose_words_nobody_reads_is_ended_by_a_signal() {
+    let spinner =
+        format!(r#"(module {WRITER} (func (export "_start") (call $line (i32.const 1)) (loop $more (br $more))))"#);
+    let app = app(&spinner, "_start");
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let flags = fcntl_getfl(&writer).expect("its flags");
+    fcntl_setfl(&writer, flags | OFlags::NONBLOCK).expect("it takes flags");
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    fcntl_setfl(&writer, flags).expect("it takes flags");
+    // More than the time after which it says what it waits for.
+    let mut program = Running::start(run(app.path(), &["--set", "shutdown.timeout=2s"]).stderr(writer));
+    let mut output = program.child().stdout.take().expect("a pipe");
+    output.read_exact(&mut [0; 5]).expect("it writes");
+    assert_eq!(end(program), Some(143));
+    drop((reader, output));
 }
 
 #[test]
