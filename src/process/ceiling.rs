@@ -207,7 +207,7 @@ impl Stock {
 /// An amount of each resource, in the order of [`Resource::ALL`].
 pub(super) type Amounts = [u64; Resource::ALL.len()];
 
-/// What a process that lives holds of the ceiling; dropping it gives it back.
+/// What somebody holds of the ceiling; dropping it gives it back.
 pub(crate) struct Share {
     ceiling: Ceiling,
     amounts: Amounts,

@@ -6,7 +6,8 @@
 //! the [`TICKS`] of an attempt and the one that it began in. Neither that time nor its instructions count for it.
 //!
 //! A guest that has imports hardly ever calls most of them. So what is started often is attempted with nothing behind its imports:
-//! one that calls some is stopped there, and one that fails may have been, so that it begins again as well.
+//! one that calls some is stopped there, and one that fails may have been, so that it begins again as well. It also has its store
+//! after and before others of the same program, see [`Series`](super::series::Series).
 //!
 //! A program with which an attempt fails has its guests begin on stacks of their own for some time, and longer each time.
 
@@ -109,6 +110,16 @@ impl Program {
             }
             None => Attempted::Failed,
         }
+    }
+
+    /// A store for an attempt of a guest with this state, which is kept afterwards when `keeps`. Attempts of what is started often
+    /// share stores.
+    fn turn(&self, place: usize, target: &Target, state: State, keeps: bool) -> Turn {
+        if keeps || !self.is_hot() {
+            return Turn::alone(target.engine(), state);
+        }
+        let linkage = &self.linkages[place];
+        linkage.series.take(target.engine(), state, || self.needs.footprint(linkage.class))
     }
 
     /// An attempt is over. After a value the store is as good as before.

@@ -13,8 +13,7 @@ use wasmtime::Engine;
 
 use super::engine::{EngineClass, Engines};
 use super::program::{Program, Target};
-use super::series::{Series, Turn};
-use super::state::State;
+use super::series::Series;
 use crate::process::Tasks;
 use crate::reactor::Reactor;
 
@@ -100,18 +99,8 @@ impl Program {
     }
 
     /// A worker, whose program this is, starts it often.
-    fn is_hot(&self) -> bool {
+    pub(super) fn is_hot(&self) -> bool {
         self.starts.as_ref().is_some_and(|starts| starts.load(Ordering::Relaxed) >= HOT_STARTS)
-    }
-
-    /// A store for an attempt of a guest with this state, which is kept afterwards when `keeps`. Attempts of what is started often
-    /// share stores.
-    pub(super) fn turn(&self, place: usize, target: &Target, state: State, keeps: bool) -> Turn {
-        if keeps || !self.is_hot() {
-            return Turn::alone(target.engine(), state);
-        }
-        let linkage = &self.linkages[place];
-        linkage.series.take(target.engine(), state, || self.needs.footprint(linkage.class))
     }
 
     /// Has the code for this place made again for the worker that this thread is, whose program this is. On another thread:
