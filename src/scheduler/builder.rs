@@ -8,12 +8,11 @@ use super::Scheduler;
 use super::idle::{Idle, MAX_WORKERS};
 use super::observe::StepObserver;
 use super::park::{Condition, Driver};
-use super::queue::Queues;
+use super::queue::{Own, Queues};
 use super::replace::REPLACEMENTS_MAX;
 use super::shared::{Parts, Shared};
 use super::tick::{DEFAULT_PERIOD, Tended, Ticker};
 use super::worker;
-use crate::sync::Worker;
 
 /// The bound on live tasks when nothing else is said: a million, ten times what a host of this size is meant for.
 pub const DEFAULT_MAX_TASKS: usize = 1 << 20;
@@ -124,9 +123,9 @@ impl Builder {
             None => Ticker::start(DEFAULT_PERIOD)?,
         };
         let seed = self.seed.unwrap_or_else(|| std::hash::RandomState::new().hash_one(workers));
-        let mut deques: Vec<_> = (0..workers + self.replacements).map(|_| Worker::new_fifo()).collect();
-        let queues = Queues::new(&deques, workers);
-        let spare = deques.split_off(workers);
+        let mut owns: Vec<_> = (0..workers + self.replacements).map(|_| Own::new()).collect();
+        let queues = Queues::new(&owns, workers);
+        let spare = owns.split_off(workers);
         let has_events = self.driver.is_some();
         let driver = self.driver.unwrap_or_else(|| Arc::new(Condition::new()));
         let parts = Parts {
@@ -143,8 +142,8 @@ impl Builder {
         ticker.attach(tended);
 
         let scheduler = Scheduler::new(shared);
-        for (index, deque) in deques.into_iter().enumerate() {
-            scheduler.start_worker(index, workers, deque, seed)?;
+        for (index, own) in owns.into_iter().enumerate() {
+            scheduler.start_worker(index, workers, own, seed)?;
         }
         Ok(scheduler)
     }
@@ -153,9 +152,9 @@ impl Builder {
 impl Scheduler {
     /// On failure the handle is dropped by the caller, which stops the workers that run already; those that never
     /// started leave here, so that the last one to leave is known.
-    fn start_worker(&self, index: usize, workers: usize, deque: Worker<super::task::Job>, seed: u64) -> io::Result<()> {
+    fn start_worker(&self, index: usize, workers: usize, own: Own, seed: u64) -> io::Result<()> {
         let shared = self.shared();
-        match worker::start(Arc::clone(shared), index, seed, move || Some(deque)) {
+        match worker::start(Arc::clone(shared), index, seed, move || Some(own)) {
             Ok(thread) => {
                 self.keep(thread);
                 Ok(())

@@ -50,8 +50,9 @@
 //! Invariants:
 //! - Steps of one task never overlap, and a task that is woken after its step began is run again.
 //! - A worker never unwinds: a panic in a step ends that task; a panic of the scheduler itself aborts.
-//! - A ready task is run as long as some worker is not inside a step; a deque's first job may wait for its owner up to
-//!   the next tick, and so may others that were pushed at the very moment when a worker parked.
+//! - A ready task is run as long as some worker is not inside a step; a deque's first job and the partner of the task that its
+//!   owner runs may wait for the owner up to the next tick, and so may others that were pushed at the very moment when a
+//!   worker parked.
 //! - A task is dropped on a worker, before it counts as complete. The exceptions are a suspended task whose last waker is
 //!   dropped elsewhere, and tasks that are woken after the shutdown.
 //! - While any worker is awake, somebody looks at the driver at least once a tick; after two at the latest where a worker

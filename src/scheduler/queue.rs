@@ -5,7 +5,9 @@
 //! an injector of their own, which is looked at when there is nothing else, and once every [`PREEMPTED_FIRST_EVERY`] steps.
 //!
 //! Among woken tasks it is first come, first served: a deque gets nothing while the injector has something, so what lies in
-//! a deque was woken before what lies in the injector, and a task waits for those only that were woken before it.
+//! a deque was woken before what lies in the injector, and a task waits for those only that were woken before it. The
+//! exception are *partners*, tasks that wake each other: who is woken by the same task as the last time is run next, while
+//! what the two share is in the cache of this worker, up to [`NEXT_IN_A_ROW_MAX`] times before somebody else's turn.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,10 @@ const BATCH_MAX: usize = 32;
 /// A theft is at most this many batches.
 const BATCHES_STOLEN_MAX: usize = 16;
 
+/// So many steps of partners follow each other; then the next one waits in the deque behind all others. Enough to have most of
+/// what the cache gives, few enough that those who wait hardly notice.
+pub(super) const NEXT_IN_A_ROW_MAX: u32 = 3;
+
 /// The queues that every thread can reach.
 pub(super) struct Queues {
     woken: Injector<Job>,
@@ -35,24 +41,79 @@ pub(super) struct Queues {
     workers: usize,
 }
 
-/// The deque of a worker as others see it.
+/// What a worker itself has to do: its deque, and before that the partner of the task that it runs.
+pub(super) struct Own {
+    pub(super) deque: Worker<Job>,
+    /// One job at most; a deque, so that others can have it when the present step goes on for long.
+    next: Worker<Job>,
+    /// Steps of partners that followed each other.
+    in_a_row: Cell<u32>,
+}
+
+impl Own {
+    pub(super) fn new() -> Self {
+        Self { deque: Worker::new_fifo(), next: Worker::new_fifo(), in_a_row: Cell::new(0) }
+    }
+
+    pub(super) fn pop(&self) -> Option<Job> {
+        if let Some(next) = self.next.pop() {
+            self.in_a_row.set(self.in_a_row.get() + 1);
+            return Some(next);
+        }
+        self.in_a_row.set(0);
+        self.deque.pop()
+    }
+
+    /// True when a partner may be put before all others.
+    pub(super) fn takes_next(&self) -> bool {
+        self.in_a_row.get() < NEXT_IN_A_ROW_MAX && self.next.is_empty()
+    }
+
+    /// The partner that was to be next, when it is somebody else's turn.
+    pub(super) fn pop_next(&self) -> Option<Job> {
+        self.next.pop()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.next.is_empty() && self.deque.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.next.len() + self.deque.len()
+    }
+}
+
+/// What a worker has to do as others see it.
 struct Deque {
     stealer: Stealer<Job>,
-    /// The first job is what its owner does next, unless the present step goes on for long.
-    is_first_taken: CachePadded<AtomicBool>,
+    next: Stealer<Job>,
+    taken: CachePadded<Taken>,
+}
+
+/// What others leave to the owner, unless its present step goes on for long.
+#[derive(Default)]
+struct Taken {
+    /// The first job of the deque is what its owner does next.
+    is_first: AtomicBool,
+    /// So is the partner of the task that it runs.
+    is_next: AtomicBool,
 }
 
 impl Queues {
     /// The queues of so many workers and of their replacements, which have the rest of the deques.
-    pub(super) fn new(deques: &[Worker<Job>], workers: usize) -> Self {
-        debug_assert!(deques.len() <= MAX_WORKERS, "the builder checks the number of workers");
+    pub(super) fn new(owns: &[Own], workers: usize) -> Self {
+        debug_assert!(owns.len() <= MAX_WORKERS, "the builder checks the number of workers");
         Self {
             workers,
             woken: Injector::new(),
             preempted: Injector::new(),
-            deques: deques
+            deques: owns
                 .iter()
-                .map(|deque| Deque { stealer: deque.stealer(), is_first_taken: CachePadded::default() })
+                .map(|own| Deque {
+                    stealer: own.deque.stealer(),
+                    next: own.next.stealer(),
+                    taken: CachePadded::default(),
+                })
                 .collect(),
         }
     }
@@ -115,8 +176,9 @@ impl Queues {
             if !self.deques[victim].is_worth_stealing() {
                 return None;
             }
-            let victim = &self.deques[victim].stealer;
-            let first = until_settled(|| victim.steal_batch_with_limit_and_pop(deque, BATCH_MAX))?;
+            let Deque { stealer: victim, next, .. } = &self.deques[victim];
+            let first = until_settled(|| victim.steal_batch_with_limit_and_pop(deque, BATCH_MAX));
+            let Some(first) = first else { return until_settled(|| next.steal()) };
             // Who has many goes on having more than the thief does, so that one theft is enough for a while.
             let is_uneven =
                 |batches: &usize| *batches < BATCHES_STOLEN_MAX && victim.len() > 2 * (deque.len() + BATCH_MAX);
@@ -135,14 +197,27 @@ impl Queues {
 
     /// True when there is a job anywhere.
     pub(super) fn is_any(&self) -> bool {
-        self.is_injected() || self.deques.iter().any(|deque| !deque.stealer.is_empty())
+        self.is_injected() || (0..self.deques.len()).any(|worker| self.own_len(worker) > 0)
     }
 
     /// The first job in the deque of `worker` is the next of its owner, or no longer so. Said before the job is pushed
     /// and after another one was taken.
     pub(super) fn set_first_taken(&self, worker: usize, is_taken: bool) {
         // Relaxed: a thief that sees a later push into the deque, or stands behind a fence, sees this as well.
-        self.deques[worker].is_first_taken.store(is_taken, Ordering::Relaxed);
+        self.deques[worker].taken.is_first.store(is_taken, Ordering::Relaxed);
+    }
+
+    /// Puts the partner of the task that `worker` runs before all that it has.
+    pub(super) fn push_next(&self, worker: usize, own: &Own, job: Job) {
+        // Relaxed: as above.
+        self.deques[worker].taken.is_next.store(true, Ordering::Relaxed);
+        own.next.push(job);
+    }
+
+    /// The step of `worker` goes on for long: what it would do next is for others as well.
+    pub(super) fn free_next(&self, worker: usize) {
+        self.set_first_taken(worker, false);
+        self.deques[worker].taken.is_next.store(false, Ordering::Relaxed);
     }
 
     /// True when one of the injectors has a job.
@@ -158,17 +233,18 @@ impl Queues {
         self.preempted.len()
     }
 
-    /// How many jobs the deque of `worker` has.
-    pub(super) fn deque_len(&self, worker: usize) -> usize {
-        self.deques[worker].stealer.len()
+    /// How many jobs `worker` has for itself.
+    pub(super) fn own_len(&self, worker: usize) -> usize {
+        self.deques[worker].stealer.len() + self.deques[worker].next.len()
     }
 }
 
 impl Deque {
     fn is_worth_stealing(&self) -> bool {
+        let is_next_free = || !self.next.is_empty() && !self.taken.is_next.load(Ordering::Relaxed);
         match self.stealer.len() {
-            0 => false,
-            1 => !self.is_first_taken.load(Ordering::Relaxed),
+            0 => is_next_free(),
+            1 => !self.taken.is_first.load(Ordering::Relaxed) || is_next_free(),
             _ => true,
         }
     }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use super::idle::Idle;
 use super::observe::StepObserver;
 use super::phase::Phase;
-use super::queue::Queues;
+use super::queue::{Own, Queues};
 use super::replace::Held;
 use super::room::Room;
 use super::spare::SpareCells;
@@ -16,7 +16,7 @@ use super::stats::{Counters, Stats};
 use super::task::Job;
 use super::tick::{Tended, Ticker};
 use super::worker;
-use crate::sync::{Mutex, Worker};
+use crate::sync::Mutex;
 
 /// The remote side of a scheduler: everything here may be used by every thread.
 pub(super) struct Shared {
@@ -50,7 +50,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Desk {
     is_taken: bool,
-    deque: Option<Worker<Job>>,
+    own: Option<Own>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Parts {
 
 impl Shared {
     /// A scheduler of `workers` workers, and a replacement for each of the deques in `spare`.
-    pub(super) fn new(parts: Parts, queues: Queues, workers: usize, spare: Vec<Worker<Job>>) -> Self {
+    pub(super) fn new(parts: Parts, queues: Queues, workers: usize, spare: Vec<Own>) -> Self {
         let Parts { name, idle, ticker, max_tasks, observer, has_events, seed } = parts;
         let all = workers + spare.len();
         Self {
@@ -88,7 +88,7 @@ impl Shared {
             workers,
             seed,
             held: Held::new(all, spare.len()),
-            desks: Mutex::new(spare.into_iter().map(|deque| Desk { deque: Some(deque), ..Desk::default() }).collect()),
+            desks: Mutex::new(spare.into_iter().map(|own| Desk { own: Some(own), ..Desk::default() }).collect()),
         }
     }
 
@@ -203,7 +203,7 @@ impl Shared {
         self.held.hire();
         let (shared, index) = (Arc::clone(self), self.workers + at);
         // It takes the deque itself, so that a thread that is refused loses nothing.
-        let started = worker::start(Arc::clone(self), index, self.seed, move || shared.desks.lock()[at].deque.take());
+        let started = worker::start(Arc::clone(self), index, self.seed, move || shared.desks.lock()[at].own.take());
         match started {
             // The handle before belongs to a thread that is gone, or has nothing left to do.
             Ok(thread) => {
@@ -220,10 +220,10 @@ impl Shared {
     }
 
     /// A replacement leaves its deque, which is empty.
-    pub(super) fn give_back(&self, index: usize, deque: Worker<Job>) {
+    pub(super) fn give_back(&self, index: usize, own: Own) {
         let mut desks = self.desks.lock();
         let desk = &mut desks[index - self.workers];
-        desk.deque = Some(deque);
+        desk.own = Some(own);
         desk.is_taken = false;
     }
 
@@ -238,7 +238,7 @@ impl Shared {
                 .counters
                 .iter()
                 .enumerate()
-                .map(|(worker, counters)| counters.read(self.queues.deque_len(worker)))
+                .map(|(worker, counters)| counters.read(self.queues.own_len(worker)))
                 .collect(),
             live_tasks: self.room.live(),
             woken_queue: self.queues.woken_len(),
@@ -264,9 +264,9 @@ impl Tended for Shared {
             let steps = counters.steps();
             // All of them are looked at, so that all of them are noted.
             if seen.swap(steps, Ordering::Relaxed) == steps {
-                if self.queues.deque_len(worker) > 0 {
+                if self.queues.own_len(worker) > 0 {
                     // Also the first one: its owner is not about to run it.
-                    self.queues.set_first_taken(worker, false);
+                    self.queues.free_next(worker);
                     is_anybody_waiting = true;
                 }
                 if self.held.hold(worker, |end| self.idle.driver().has_passed(end)) {

@@ -5,8 +5,9 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicPtr, Ordering, fence};
 use std::task::{Context, Wake as StdWake, Waker};
 
 use atomic_refcell::{AtomicRefCell, AtomicRefMut};
@@ -217,6 +218,8 @@ impl Deref for Anchor {
 pub(super) struct TaskCell {
     scheduler: Arc<Anchor>,
     state: State,
+    /// Where the cell of the task is that woke this one last; for comparison.
+    woken_by: AtomicPtr<TaskCell>,
     /// The state word already says who may touch the task, but without `unsafe` only something that counts hands out
     /// `&mut`. Nobody is ever in the way of another one: a failure to borrow is a bug.
     content: AtomicRefCell<SyncWrapper<Content>>,
@@ -228,12 +231,13 @@ impl TaskCell {
     /// A cell without a task.
     pub(super) fn new(scheduler: Arc<Anchor>) -> Self {
         let content = AtomicRefCell::new(SyncWrapper::new(Content::Nothing));
-        Self { state: State::ready(), scheduler, content, result: None }
+        Self { scheduler, state: State::ready(), woken_by: AtomicPtr::default(), content, result: None }
     }
 
     /// A task that is ready; the caller has found room for it and puts it into a queue.
     pub(super) fn fill(&mut self, put: impl FnOnce(&mut Content), is_awaited: bool) {
         self.state = State::ready();
+        *self.woken_by.get_mut() = ptr::null_mut();
         put(self.content.get_mut().get_mut());
         self.result = is_awaited.then(Awaited::default);
     }
@@ -366,6 +370,16 @@ impl TaskCell {
     /// Somebody wakes the task. True when the caller has to put it into a queue.
     pub(super) fn is_to_be_queued(&self) -> bool {
         self.state.wake() == Wake::Enqueue
+    }
+
+    /// Notes that the task at `by` made this one ready. True when it did so the last time as well.
+    pub(super) fn is_woken_again_by(&self, by: *const TaskCell) -> bool {
+        // Relaxed: it carries no data, and who makes the task ready is alone with it.
+        let is_again = ptr::eq(self.woken_by.load(Ordering::Relaxed), by);
+        if !is_again {
+            self.woken_by.store(by.cast_mut(), Ordering::Relaxed);
+        }
+        is_again
     }
 
     /// The scheduler that runs it.

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use super::current;
 use super::idle::Surroundings;
-use super::queue::{PREEMPTED_FIRST_EVERY, Random};
+use super::queue::{Own, PREEMPTED_FIRST_EVERY, Random};
 use super::shared::Shared;
 use super::spare::SPARE_CELLS_BATCH;
 use super::state::TaskState;
@@ -18,7 +18,7 @@ use super::stats::Count;
 use super::stretch::Stretches;
 use super::task::{After, Anchor, Content, Job, TaskCell};
 use super::unwind::AbortIfUnwinding;
-use crate::sync::{Worker, spin_loop};
+use crate::sync::spin_loop;
 
 /// A busy worker looks at the driver every so many steps, and once a tick however many there are. A look is a system
 /// call (about half a microsecond), so steps of a microsecond pay below one percent. Prime: see [`PREEMPTED_FIRST_EVERY`].
@@ -46,7 +46,7 @@ pub(super) struct Core {
     shared: Arc<Shared>,
     anchor: Arc<Anchor>,
     index: usize,
-    deque: Worker<Job>,
+    own: Own,
     random: Random,
     /// The task inside its step, as its waker: making one of the job and the job of it again counts no references. The step
     /// borrows it, and so do others for a moment; it is changed between steps only.
@@ -110,13 +110,13 @@ struct Answer {
 }
 
 impl Core {
-    pub(super) fn new(shared: Arc<Shared>, index: usize, deque: Worker<Job>, seed: u64) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, own: Own, seed: u64) -> Self {
         let tick = shared.ticker.ticks();
         Self {
             anchor: Anchor::new(&shared),
             shared,
             index,
-            deque,
+            own,
             random: Random::new(seed, index),
             running: RefCell::new(None),
             running_at: Cell::new(ptr::null()),
@@ -176,7 +176,7 @@ impl Core {
     /// See [`current::fork`].
     pub(super) fn fork(&self, put: impl FnOnce(&mut Content)) -> Option<Job> {
         let queues = &self.shared.queues;
-        let is_plenty = self.deque.len() >= FORKED_AHEAD || queues.has_woken();
+        let is_plenty = self.own.len() >= FORKED_AHEAD || queues.has_woken();
         if is_plenty || self.retired.get() || self.shared.is_stopping() || !self.shared.room.enter(Some(self.index)) {
             return None;
         }
@@ -225,7 +225,7 @@ impl Core {
                 } else if !self.works_for(cell.scheduler()) {
                     return false;
                 } else if cell.is_to_be_queued() {
-                    self.push(Arc::clone(cell));
+                    self.push_woken(Arc::clone(cell));
                 }
             }
         }
@@ -245,7 +245,7 @@ impl Core {
         } else if self.works_for(job.scheduler()) {
             let job = cell.take().expect("it was there just now");
             if job.is_to_be_queued() {
-                self.push(job);
+                self.push_woken(job);
             }
         }
     }
@@ -266,13 +266,13 @@ impl Core {
         if self.shared.is_poll_due(tick) || self.shared.idle.driver().is_due() {
             self.poll_driver(tick);
         }
-        !self.deque.is_empty() || self.shared.queues.is_injected()
+        !self.own.is_empty() || self.shared.queues.is_injected()
     }
 
     /// See [`current::others_wait`].
     pub(super) fn others_wait(&self) -> bool {
         // Most often it is known at once; all else that a step would end for is looked at behind it.
-        if !self.deque.is_empty() {
+        if !self.own.is_empty() {
             return true;
         }
         self.looks_spared.set(self.looks_spared.get() + 1);
@@ -283,6 +283,16 @@ impl Core {
         self.ask().is_woken || self.should_yield()
     }
 
+    /// A waker made this job ready. If the running task did that the last time as well, they are partners, and it is next.
+    fn push_woken(&self, job: Job) {
+        let by = self.running_at.get();
+        if !by.is_null() && job.is_woken_again_by(by) && self.own.takes_next() {
+            self.shared.queues.push_next(self.index, &self.own, job);
+        } else {
+            self.push(job);
+        }
+    }
+
     /// Puts a job that was just woken into the own deque. Those that wait in the injector were woken before it, so they are
     /// taken in first.
     ///
@@ -290,14 +300,14 @@ impl Core {
     /// cache; if the present step goes on beyond a tick, the ticker tells the others.
     pub(super) fn push(&self, job: Job) {
         if self.shared.queues.has_woken() {
-            self.shared.queues.pull_woken(&self.deque);
+            self.shared.queues.pull_woken(&self.own.deque);
         }
-        let is_next = self.deque.is_empty();
+        let is_next = self.own.deque.is_empty();
         if is_next {
             self.shared.queues.set_first_taken(self.index, true);
             self.untold.set(true);
         }
-        self.deque.push(job);
+        self.own.deque.push(job);
         if !is_next && !self.parking.get() {
             self.shared.idle.notify_one_from_worker();
         }
@@ -350,7 +360,7 @@ impl Core {
 
     /// A replacement goes: what it has is for the others.
     fn hand_over(&self) {
-        while let Some(job) = self.deque.pop() {
+        while let Some(job) = self.own.pop() {
             self.shared.push_from_outside(job);
         }
         self.shared.queues.set_first_taken(self.index, false);
@@ -390,8 +400,8 @@ impl Core {
     fn next_job(&self) -> Option<Job> {
         let queues = &self.shared.queues;
         self.take_turn()
-            .or_else(|| self.deque.pop())
-            .or_else(|| self.take_batch(queues.pop_woken_batch(&self.deque)))
+            .or_else(|| self.own.pop())
+            .or_else(|| self.take_batch(queues.pop_woken_batch(&self.own.deque)))
             .or_else(|| self.steal())
             .or_else(|| queues.pop_preempted())
     }
@@ -399,14 +409,18 @@ impl Core {
     /// The preempted task whose turn it is although woken ones may wait.
     fn take_turn(&self) -> Option<Job> {
         let is_turn = self.steps.get().is_multiple_of(PREEMPTED_FIRST_EVERY);
-        is_turn.then(|| self.shared.queues.pop_preempted()).flatten()
+        let job = is_turn.then(|| self.shared.queues.pop_preempted()).flatten()?;
+        if let Some(next) = self.own.pop_next() {
+            self.push(next);
+        }
+        Some(job)
     }
 
     /// A step is about to begin: what is left in the deque waits for it, so somebody else may have it.
     fn tell_of_others(&self) {
         if self.untold.take() {
             self.shared.queues.set_first_taken(self.index, false);
-            if !self.deque.is_empty() {
+            if !self.own.deque.is_empty() {
                 self.shared.idle.notify_one();
             }
         }
@@ -420,7 +434,7 @@ impl Core {
     }
 
     fn steal(&self) -> Option<Job> {
-        let job = self.shared.queues.steal(self.index, &self.deque, &self.random)?;
+        let job = self.shared.queues.steal(self.index, &self.own.deque, &self.random)?;
         self.count(Count::Stolen);
         self.take_batch(Some(job))
     }
@@ -478,12 +492,12 @@ impl Core {
     /// The scheduler stops: drops what is queued, here, because a task is dropped on a worker.
     fn drop_queued(&self) {
         loop {
-            while let Some(job) = self.deque.pop() {
+            while let Some(job) = self.own.pop() {
                 job.retire(Some(self.index));
             }
             self.shared.drop_injected();
             // Those that were dropped may have made others ready.
-            if self.deque.is_empty() {
+            if self.own.is_empty() {
                 return;
             }
         }
@@ -502,7 +516,7 @@ impl Surroundings for Core {
     }
 
     fn own_len(&self) -> usize {
-        self.deque.len()
+        self.own.len()
     }
 
     fn falls_asleep(&self) {
@@ -527,18 +541,18 @@ impl Surroundings for Core {
     }
 }
 
-/// Starts the thread of a worker; it takes its deque from `deque`. Without one it is not needed and ends.
+/// Starts the thread of a worker; it takes its deque from `own`. Without one it is not needed and ends.
 pub(super) fn start(
     shared: Arc<Shared>,
     index: usize,
     seed: u64,
-    deque: impl FnOnce() -> Option<Worker<Job>> + Send + 'static,
+    own: impl FnOnce() -> Option<Own> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let thread = std::thread::Builder::new().name(thread_name(index, shared.name())).stack_size(WORKER_STACK_BYTES);
     thread.spawn(move || {
         let _abort = AbortIfUnwinding("a worker");
-        let deque = deque().expect("a worker that is started has a deque");
-        main(Rc::new(Core::new(shared, index, deque, seed)));
+        let own = own().expect("a worker that is started has a deque");
+        main(Rc::new(Core::new(shared, index, own, seed)));
     })
 }
 
@@ -551,10 +565,10 @@ fn main(core: Rc<Core>) {
     core.shared.ticker.leave();
     let shared = Arc::clone(&core.shared);
     drop(current::leave());
-    if let Some(Core { index, deque, .. }) = Rc::into_inner(core)
+    if let Some(Core { index, own, .. }) = Rc::into_inner(core)
         && shared.is_replacement(index)
     {
-        shared.give_back(index, deque);
+        shared.give_back(index, own);
     }
     shared.worker_leaves();
 }

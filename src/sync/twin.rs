@@ -149,6 +149,10 @@ impl<T> Stealer<T> {
         self.0.steal()
     }
 
+    pub(crate) fn steal(&self) -> Steal<T> {
+        self.0.steal()
+    }
+
     pub(crate) fn steal_batch_with_limit(&self, into: &Worker<T>, limit: usize) -> Steal<()> {
         self.0.steal_batch_with_limit(into, limit)
     }

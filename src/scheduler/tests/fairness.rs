@@ -1,5 +1,7 @@
 //! Who runs before whom: one worker, so the order is exact.
 
+use std::task::Waker;
+
 use parking_lot::Mutex;
 
 use super::*;
@@ -227,4 +229,96 @@ fn a_task_learns_whether_anybody_waits_for_it_to_let_others_run() {
     task.wake();
     wait_until(|| task.is_complete());
     assert_eq!(task.steps(), 2);
+}
+
+/// A task that is stepped when somebody wakes it: it writes its name, wakes `others`, and is over after `steps` steps.
+fn waking(log: &Log, name: u32, steps: usize, others: &Others) -> impl Task + use<> {
+    let (log, others, mut left) = (Arc::clone(log), Arc::clone(others), steps);
+    Steps(move |_: &mut Context<'_>| {
+        log.lock().push(name);
+        others.lock().iter().for_each(Waker::wake_by_ref);
+        left -= 1;
+        if left == 0 { Step::Done } else { Step::Idle }
+    })
+}
+
+type Others = Arc<Mutex<Vec<Waker>>>;
+
+#[test]
+fn partners_follow_each_other_and_let_the_others_have_their_turn_after_three_steps() {
+    let (scheduler, _ticker) = scheduler(1);
+    let log = Log::default();
+    let gate = occupy(&scheduler);
+    let [of_one, of_two] = [Others::default(), Others::default()];
+    let one = scheduler.spawn(waking(&log, 1, 9, &of_one)).expect("within the bound");
+    let two = scheduler.spawn(waking(&log, 2, 9, &of_two)).expect("within the bound");
+    of_one.lock().push(two.waker());
+    of_two.lock().push(one.waker());
+    let third = scheduler.spawn(chatter(&log, 3, 20, Step::Idle)).expect("within the bound");
+    gate.open();
+    wait_until(|| one.is_complete() && two.is_complete() && third.is_complete());
+    let log = log.lock();
+    // First all that were spawned. The first wake of each makes them partners, from the second on they follow each other.
+    let turns: Vec<_> = log.split(|name| *name == 3).map(<[u32]>::to_vec).collect();
+    assert_eq!(turns[0], [1, 2]);
+    assert!(turns.iter().any(|turn| *turn == [1, 2, 1, 2] || *turn == [2, 1, 2, 1]), "{turns:?}");
+    assert!(turns.iter().all(|turn| turn.len() <= 4), "{turns:?}");
+    assert_eq!(log.iter().filter(|name| **name != 3).count(), 18);
+}
+
+#[test]
+fn who_is_woken_by_many_waits_behind_them() {
+    let (scheduler, _ticker) = scheduler(1);
+    let log = Log::default();
+    let to_collector = Others::default();
+    let collector = scheduler.spawn(waking(&log, 0, 3, &Others::default())).expect("within the bound");
+    wait_until(|| collector.steps() == 1 && collector.state() == TaskState::Idle);
+    to_collector.lock().push(collector.waker());
+    let senders = [1, 2, 3].map(|name| waking(&log, name, 2, &to_collector));
+    let gate = occupy(&scheduler);
+    let senders = senders.map(|sender| scheduler.spawn(sender).expect("within the bound"));
+    gate.open();
+    wait_until(|| collector.steps() == 2 && senders.iter().all(|sender| sender.state() == TaskState::Idle));
+    let gate = occupy(&scheduler);
+    // The one that woke it the last time comes second.
+    [1, 0, 2].into_iter().for_each(|at| senders[at].wake());
+    gate.open();
+    wait_until(|| collector.is_complete());
+    assert_eq!(*log.lock(), [0, 1, 2, 3, 0, 2, 1, 3, 0]);
+    to_collector.lock().clear();
+}
+
+#[test]
+fn a_partner_is_run_by_others_when_the_step_goes_on() {
+    let (scheduler, ticker) = scheduler(2);
+    let [woken, gate] = [Gate::default(), Gate::default()];
+    let to_partner = Others::default();
+    let partner = scheduler.spawn(waking(&Log::default(), 0, 3, &Others::default())).expect("within the bound");
+    wait_until(|| partner.state() == TaskState::Idle);
+    to_partner.lock().push(partner.waker());
+    let waker = {
+        let (woken, gate, mut steps) = (woken.clone(), gate.clone(), 0);
+        scheduler.spawn(Steps(move |_: &mut Context<'_>| {
+            to_partner.lock().iter().for_each(Waker::wake_by_ref);
+            steps += 1;
+            if steps == 1 {
+                return Step::Idle;
+            }
+            woken.open();
+            gate.wait();
+            Step::Done
+        }))
+    };
+    let waker = waker.expect("within the bound");
+    wait_until(|| partner.steps() == 2 && partner.state() == TaskState::Idle && waker.state() == TaskState::Idle);
+    waker.wake();
+    woken.wait();
+    assert_eq!(partner.steps(), 2, "it is left to the worker that is to run it next");
+    wait_until(|| {
+        ticker.tick();
+        partner.is_complete()
+    });
+    assert!(!waker.is_complete());
+    gate.open();
+    wait_until(|| waker.is_complete());
 }
