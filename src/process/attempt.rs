@@ -163,11 +163,11 @@ impl Stand {
         if self.ground.host().table.is_closed() || program.check(input).is_err() {
             return (Attempted::Unfit, Duration::ZERO);
         }
-        let begin = self.ground.clock.now();
+        let begin = self.ground.clock.near();
         let usage = Arc::new(Usage::new(Arc::clone(&self.limits), begin.as_nanos()));
         usage.begin_step(begin.as_nanos());
         let attempted = program.attempt(&Attempt { input, usage: &usage, ground: &self.ground });
-        let nanos = self.ground.clock.now().as_nanos().saturating_sub(begin.as_nanos());
+        let nanos = self.ground.clock.near().as_nanos().saturating_sub(begin.as_nanos());
         (attempted, Duration::from_nanos(nanos))
     }
 }

@@ -150,9 +150,9 @@ impl ProcessCell {
         self.spot.program.entry()
     }
 
-    /// The time on the clock of its host.
+    /// The time on the clock of its host, for accounts.
     pub(super) fn now(&self) -> ClockTime {
-        self.ground.clock.now()
+        self.ground.clock.near()
     }
 
     /// Joins the cell with its task; a request that came before the join is passed on now.

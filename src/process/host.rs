@@ -242,7 +242,7 @@ impl Host {
             }
             None => (None, Admission::new(Arc::clone(ground), self.admit(ground, &footprint, deadline)?)),
         };
-        let born_ns = ground.clock.now().as_nanos();
+        let born_ns = ground.clock.near().as_nanos();
         let usage = Arc::new(match &kept {
             Some((_, before)) => Usage::following(before, limits, born_ns),
             None => Usage::new(limits, born_ns),
@@ -299,7 +299,7 @@ impl Host {
             None => self.limits(&LimitsSpec::default(), &spot)?,
         };
         let place = self.admit(ground, &footprint, None)?;
-        let usage = Arc::new(Usage::new(limits, ground.clock.now().as_nanos()));
+        let usage = Arc::new(Usage::new(limits, ground.clock.near().as_nanos()));
         let cell = self.cell(ground, spot, usage, Beginning::default());
         let security = manager.policies().context(None, None, None, &self.id);
         let (stdio, context) = (self.stdio(), ContextValues::default());

@@ -164,7 +164,7 @@ impl ProcessTask {
             && Pin::new(&mut **deadline).poll(context).is_ready()
         {
             // It passed between the two looks.
-            let limit = self.cell.usage.check_time(self.cell.now().as_nanos()).err()?;
+            let limit = self.cell.usage.check_time(self.cell.ground.clock.now().as_nanos()).err()?;
             return Some(Exit::LimitExceeded(limit));
         }
         None
@@ -181,7 +181,13 @@ impl Task for ProcessTask {
         }
         // Read as rarely as it goes: a step of a guest that waits again soon is not much longer than some looks at the clock. Where
         // a step follows another one at once, what the worker does in between counts as its own.
-        let begin = current::noted_time().map_or_else(|| self.cell.now(), Instant::from_nanos);
+        let mut begin = current::noted_time().map_or_else(|| self.cell.now(), Instant::from_nanos);
+        // The timer that woke it is exact, and calls once.
+        if let Some(deadline) = &self.deadline
+            && begin.saturating_add(Clock::NEAR_OFF_MAX) >= deadline.deadline()
+        {
+            begin = self.cell.ground.clock.now();
+        }
         if !self.leaving
             && let Some(exit) = self.past_its_time(begin, context)
         {

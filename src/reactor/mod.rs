@@ -22,6 +22,7 @@ mod blocking;
 mod clock;
 mod drive;
 mod guard;
+mod near;
 mod queue;
 mod source;
 mod timer;

@@ -46,7 +46,7 @@ pub(super) fn fiber(program: &Arc<Program>, place: usize, birth: Birth) -> Box<d
 
 /// One whose attempt has failed. What it did counts for nothing, and its time has just begun.
 pub(super) fn fiber_again(program: &Arc<Program>, place: usize, birth: Birth) -> Box<dyn Process> {
-    let now = birth.reactor().clock().now().as_nanos();
+    let now = birth.reactor().clock().near().as_nanos();
     let is_late = birth.usage.is_slice_over(now);
     birth.usage.begin_step(now);
     begin(program, place, birth, is_late)
@@ -154,7 +154,7 @@ fn may_go_on(state: &State) -> wasmtime::Result<u64> {
     if step::cancelled() {
         return Err(wasmtime::Error::new(Ended(Exit::Terminated)));
     }
-    let now = state.clock.now().as_nanos();
+    let now = state.clock.near().as_nanos();
     state.usage().check_time(now)?;
     Ok(now)
 }

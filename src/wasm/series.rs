@@ -101,7 +101,7 @@ impl Series {
             shelf.room = state.memory.ceiling().reserve(&footprint(), OVER_MAX);
             shelf.idle = shelf.room.is_some().then(|| idle(&state));
         }
-        let began = shelf.room.is_some().then(|| state.clock.now());
+        let began = shelf.room.is_some().then(|| state.clock.near());
         Turn { store: new_store(engine, state), number: began.map(|_| 1), began }
     }
 
@@ -110,7 +110,7 @@ impl Series {
         let Turn { mut store, number, began } = turn;
         let Some(guests) = number.filter(|number| *number < GUESTS_MAX) else { return };
         let State { memory, clock, .. } = store.data();
-        let took_long = || began.is_some_and(|began| clock.now() > began.saturating_add(SHORT));
+        let took_long = || began.is_some_and(|began| clock.near() > began.saturating_add(SHORT));
         if memory.held() > HELD_MAX || took_long() {
             return;
         }
