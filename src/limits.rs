@@ -44,8 +44,9 @@ pub struct Limits {
     pub max_execution: Option<Duration>,
     /// Time spent in steps.
     pub max_cpu: Option<Duration>,
-    /// The slice: how long a process may go on without a yield point while others wait. `None`, or anything below a tick,
-    /// is one tick. A process that can't be preempted (`preempt: none`) keeps its worker, and a replacement of the worker
+    /// The slice: how long a process may go on without a yield point while others wait. Anything below a tick is one
+    /// tick; so is `None`, except that a guest of a program whose guests are mostly over soon after their first tick goes on for
+    /// up to two more, once. A process that can't be preempted (`preempt: none`) keeps its worker, and a replacement of the worker
     /// comes for the others then.
     pub max_step: Option<Duration>,
     /// The budget of instructions, the same on every machine.

@@ -125,8 +125,11 @@ pub(super) fn slice(store: &mut Store<State>) {
         // Asked at each tick, also within a slice: it looks after the reactor.
         let others_wait = step::should_yield();
         let state = store.data_mut();
+        if state.at_tick == AtTick::Yields {
+            state.ticks = state.ticks.saturating_add(1);
+        }
         state.at_tick = match state.at_tick {
-            AtTick::Yields if others_wait && state.usage().is_slice_over(now) => {
+            AtTick::Yields if others_wait && is_turn_over(state, now) => {
                 step::mark_preempted();
                 return Ok(UpdateDeadline::Yield(TICKS_PER_LOOK));
             }
@@ -139,6 +142,15 @@ pub(super) fn slice(store: &mut Store<State>) {
         };
         Ok(UpdateDeadline::Continue(TICKS_PER_LOOK))
     });
+}
+
+/// Whether it is somebody else's turn at this tick.
+fn is_turn_over(state: &State, now_ns: u64) -> bool {
+    let usage = state.usage();
+    match usage.limits().max_step {
+        Some(_) => usage.is_slice_over(now_ns),
+        None => !state.own().program().pace.goes_on(state.ticks),
+    }
 }
 
 /// Has `store` ask whenever the guest calls the host: all there is for code that was compiled without checks.

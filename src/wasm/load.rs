@@ -27,6 +27,7 @@ use super::engine::{EngineClass, Engines};
 use super::footprint::Needs;
 use super::host::{HostFunctions, Listed};
 use super::module::{Code, CompileError, is_inert};
+use super::pace::Pace;
 use super::program::{self, Program, Startable, Surroundings};
 use super::replica::Linkage;
 use super::value::Signature;
@@ -272,6 +273,7 @@ impl Work<'_> {
             linkages,
             starts: None,
             luck: Luck::default(),
+            pace: Pace::default(),
             binary: bytes.len(),
             limits: spec.limits.clone(),
             preempt: spec.preempt,

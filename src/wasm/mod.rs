@@ -33,6 +33,7 @@ mod http;
 mod load;
 mod memory;
 mod module;
+mod pace;
 mod program;
 mod replica;
 mod series;

@@ -17,6 +17,7 @@ use super::fiber;
 use super::footprint::Needs;
 use super::host::Own;
 use super::memory::Memory;
+use super::pace::Pace;
 use super::replica::Linkage;
 use super::series::new_store;
 use super::state::{AtTick, State};
@@ -78,6 +79,8 @@ pub(super) struct Program {
     pub(super) starts: Option<AtomicUsize>,
     /// That of attempts with its processes.
     pub(super) luck: Luck,
+    /// Whether its processes are soon over.
+    pub(super) pace: Pace,
     /// The size of the binary, which is a part of the class.
     pub(super) binary: usize,
     /// What its processes take of the machine.
@@ -162,6 +165,7 @@ impl Program {
             return Over::at_once(exit);
         }
         let exit = self.run_to_end((target, Stack::Own), &mut store, &mut linked, &input).await;
+        self.pace.ended(store.data().ticks);
         let drain = store.data().known_wasi().map(WasiState::drain);
         let instance = match (linked, &exit) {
             (Some(linked), Exit::Returned(_)) if keeps => {
@@ -198,7 +202,9 @@ impl Program {
         {
             return Err(self.exit_of(store, (error, Phase::Instantiate)));
         }
-        store.data_mut().at_tick = match stack {
+        let state = store.data_mut();
+        state.ticks = 0;
+        state.at_tick = match stack {
             Stack::Thread => AtTick::Attempts(attempt::TICKS),
             Stack::Own => AtTick::Yields,
         };
@@ -364,6 +370,7 @@ impl Program {
             linkages: self.linkages.iter().map(Linkage::replica).collect(),
             starts: Some(AtomicUsize::new(0)),
             luck: Luck::default(),
+            pace: Pace::default(),
             binary: self.binary,
             needs: self.needs,
             limits: self.limits.clone(),

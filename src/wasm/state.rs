@@ -24,6 +24,8 @@ pub(super) struct State {
     own: Option<Box<Own>>,
     /// What a tick means that it computes through.
     pub(super) at_tick: AtTick,
+    /// Ticks that it has computed through, on a stack of its own.
+    pub(super) ticks: u32,
 }
 
 /// What becomes of a guest at a tick, when nobody has asked for its end and it has time left.
@@ -43,7 +45,7 @@ const NO_PROCESS: &str = "a guest that calls the host is a process";
 
 impl State {
     pub(super) fn new(world: Option<Box<World>>, memory: Memory, clock: Clock, own: Option<Box<Own>>) -> Self {
-        Self { world, wasi: None, memory, clock, own, at_tick: AtTick::Yields }
+        Self { world, wasi: None, memory, clock, own, at_tick: AtTick::Yields, ticks: 0 }
     }
 
     /// What it has used of what it may.

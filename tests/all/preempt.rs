@@ -38,6 +38,7 @@ const ENTRIES: &str = "- { name: lone, kind: process.host, host: { workers: 1, a
     - { name: add, kind: process.wasm, text: computer, method: add }
     - { name: until, kind: process.wasm, text: computer, method: until, preempt: none }
     - { name: until-epoch, kind: process.wasm, text: computer, method: until }
+    - { name: strict, kind: process.wasm, text: computer, method: until, limits: { max_step: 1ms } }
     - { name: long, kind: process.wasm, text: computer, method: until, preempt: none, limits: { max_step: 4ms } }
     - { name: wall, kind: process.wasm, text: computer, method: until, preempt: none, limits: { max_execution: 5ms } }
     - { name: cpu, kind: process.wasm, text: computer, method: until, preempt: none, limits: { max_cpu: 5ms } }
@@ -119,6 +120,32 @@ fn a_replacement_comes_when_the_slice_is_over() {
     assert_eq!(other.wait(), returned(2));
     world.clock.advance(Duration::from_secs(1)).expect("a manual clock");
     assert_eq!(computer.wait(), returned(SECOND + 4_000_000));
+}
+
+#[test]
+fn guests_that_are_soon_over_go_on_unless_they_have_a_slice_of_their_own() {
+    const TICK: Duration = Duration::from_millis(1);
+    let world = World::new();
+    // Whether a guest is preempted that ends after two more ticks, while another one waits.
+    let preempted = |entry: &str, gives_way: bool| {
+        let now = i64::try_from(world.clock.now().as_nanos()).expect("some milliseconds");
+        let computer = world.spawn("careful", entry, &[now + 2_000_000]).expect("a host with room");
+        until("it has the worker", || computes(&computer));
+        let other = world.spawn("careful", "add", &[1, 1]).expect("a host with room");
+        world.clock.advance(TICK).expect("a manual clock");
+        if gives_way {
+            until("it gives way", || computer.usage().preemptions() > 0);
+        }
+        world.clock.advance(TICK).expect("a manual clock");
+        assert_eq!((computer.wait(), other.wait()), (returned(now + 2_000_000), returned(2)));
+        // Twice when it is the turn of the preempted.
+        computer.usage().preemptions() > 0
+    };
+    for entry in ["until-epoch", "strict"] {
+        assert!((0..16).all(|_| preempted(entry, true)), "nothing is known of `{entry}` yet");
+    }
+    assert!((0..4).all(|_| !preempted("until-epoch", false)), "they are known to be soon over");
+    assert!((0..4).all(|_| preempted("strict", true)), "it has the slice that it asked for");
 }
 
 #[test]
