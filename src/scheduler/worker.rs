@@ -439,19 +439,13 @@ impl Core {
         self.take_batch(Some(job))
     }
 
-    /// One step of one task, and whatever follows from how it ended.
+    /// One step of one task, and whatever follows from how it ended. Inlined, see [`guarded`](super::unwind::guarded).
+    #[inline(always)]
     fn step(&self, job: Job) {
-        match &self.shared.observer {
-            None => self.step_unobserved(job),
-            Some(observer) => {
-                observer.before_step();
-                self.step_unobserved(job);
-                observer.after_step();
-            }
+        let observer = self.shared.observer.as_ref();
+        if let Some(observer) = observer {
+            observer.before_step();
         }
-    }
-
-    fn step_unobserved(&self, job: Job) {
         self.steps.set(self.steps.get() + 1);
         self.count(Count::Step);
         current::begin_step();
@@ -479,6 +473,9 @@ impl Core {
                 self.count(Count::Panic);
                 drop(waker);
             }
+        }
+        if let Some(observer) = observer {
+            observer.after_step();
         }
     }
 
