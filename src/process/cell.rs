@@ -60,7 +60,6 @@ pub(super) struct ProcessCell {
     /// The exit of a forced end that is not the usual one. In a box, since hardly anybody has one.
     forced: OnceLock<Box<Exit>>,
     /// Set right after the task was handed to the scheduler, until the end.
-    task: Mutex<Link>,
     /// The strongest end asked for so far; only ever grows.
     request: AtomicU8,
     /// Why a cancel was asked for; written before `request` says so.
@@ -82,8 +81,10 @@ enum Link {
     },
 }
 
+/// The way to the task of a process, and what became of it. Under one lock, which a short life takes twice.
 #[derive(Default)]
 struct Outcome {
+    link: Link,
     exit: Option<Exit>,
     /// When it was published.
     ended: Option<ClockTime>,
@@ -116,6 +117,20 @@ pub(super) enum EndRequest {
     Terminate,
 }
 
+impl Link {
+    /// The process has ended: its task is let go of, by who drops what this returns.
+    #[must_use]
+    fn detach(&mut self) -> Self {
+        let steps = match self {
+            Self::Task(task) => task.steps(),
+            // It ended before it was joined, which tells.
+            Self::None => 0,
+            Self::Ended { steps } => *steps,
+        };
+        std::mem::replace(self, Self::Ended { steps })
+    }
+}
+
 impl ProcessCell {
     pub(super) fn new(
         pid: Pid,
@@ -137,7 +152,6 @@ impl ProcessCell {
             ties: sync::Mutex::default(),
             traps_links: AtomicBool::new(start.traps_links),
             forced: OnceLock::new(),
-            task: Mutex::default(),
             request: AtomicU8::new(ALIVE),
             reason: OnceLock::new(),
             outcome: Mutex::new(Outcome { watchers: start.watchers, ..Outcome::default() }),
@@ -157,30 +171,16 @@ impl ProcessCell {
 
     /// Joins the cell with its task; a request that came before the join is passed on now.
     pub(super) fn attach(&self, task: TaskRef) {
-        let mut link = self.task.lock();
-        match &mut *link {
+        let mut outcome = self.outcome.lock();
+        match &mut outcome.link {
             Link::Ended { steps } => *steps = task.steps(),
-            Link::None | Link::Task(_) => *link = Link::Task(task),
+            link @ (Link::None | Link::Task(_)) => *link = Link::Task(task),
         }
-        drop(link);
+        drop(outcome);
         // Either `request` saw the task, or this sees the request: both have had the lock.
         if self.requested() != EndRequest::None {
             self.pass_on();
         }
-    }
-
-    /// The process has ended: its task is let go of.
-    fn detach(&self) {
-        let mut link = self.task.lock();
-        let steps = match &*link {
-            Link::Task(task) => task.steps(),
-            // It ended before it was joined, which tells.
-            Link::None => 0,
-            Link::Ended { steps } => *steps,
-        };
-        let before = std::mem::replace(&mut *link, Link::Ended { steps });
-        drop(link);
-        drop(before);
     }
 
     /// Asks for the end: an event for a process that can receive, a request for all others.
@@ -266,7 +266,7 @@ impl ProcessCell {
     }
 
     fn pass_on(&self) {
-        let task = match &*self.task.lock() {
+        let task = match &self.outcome.lock().link {
             Link::Task(task) => task.clone(),
             Link::None | Link::Ended { .. } => return,
         };
@@ -288,7 +288,7 @@ impl ProcessCell {
 
     /// What its task is doing; queued until the scheduler has it.
     pub(super) fn state(&self) -> TaskState {
-        match &*self.task.lock() {
+        match &self.outcome.lock().link {
             Link::None => TaskState::Ready,
             Link::Task(task) => task.state(),
             Link::Ended { .. } => TaskState::Complete,
@@ -296,7 +296,7 @@ impl ProcessCell {
     }
 
     pub(super) fn steps(&self) -> u64 {
-        match &*self.task.lock() {
+        match &self.outcome.lock().link {
             Link::None => 0,
             Link::Task(task) => task.steps(),
             Link::Ended { steps } => *steps,
@@ -318,16 +318,17 @@ impl ProcessCell {
     /// who run outside the lock, so they may look at the cell. True when nobody was there whose code was called.
     pub(super) fn publish(self: &Arc<Self>, exit: Exit, ended: ClockTime) -> bool {
         topology::part(self, &exit);
-        self.detach();
-        let (watchers, wakers) = {
+        let (watchers, wakers, link) = {
             let mut outcome = self.outcome.lock();
             if outcome.exit.is_some() {
                 return true;
             }
+            let link = outcome.link.detach();
             outcome.exit = Some(exit);
             outcome.ended = Some(ended);
-            (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers))
+            (std::mem::take(&mut outcome.watchers), std::mem::take(&mut outcome.wakers), link)
         };
+        drop(link);
         self.ended.notify_all();
         let is_alone = watchers.is_empty() && wakers.is_empty();
         // Copied for those only who are there.
