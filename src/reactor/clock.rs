@@ -163,7 +163,7 @@ impl Clock {
         }
     }
 
-    /// As [`Clock::now`], for accounts of what took how long: it costs a third of that and is some nanoseconds off, at most
+    /// As [`Clock::now`], for accounts of what took how long: it costs a third of that and is some tens of nanoseconds off, at most
     /// [`Clock::NEAR_OFF_MAX`]. Never earlier than what this thread saw here before.
     ///
     /// ```

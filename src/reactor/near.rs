@@ -1,9 +1,9 @@
 //! The time by the counter of the processor: a third of what the system's clock costs, for what is read around every step.
 //!
 //! Each thread compares the counter with the system's clock once in [`GOOD_FOR_NS`] and in between counts on from there, with
-//! the rate that it has seen since at least [`WARM_UP_NS`]. So an answer is off by what the rate is off in a millisecond, which
-//! is some nanoseconds, and whatever a counter does it never runs ahead by more than that millisecond. Until a thread is warm,
-//! and where the system itself does not take its time from this counter, the answer is the system's.
+//! the rate that it has seen since at least [`WARM_UP_NS`]. So an answer is off by half of what reading both takes, some tens of
+//! nanoseconds, and whatever a counter does it never runs ahead by more than that millisecond. Until a thread is warm, and where
+//! the system itself does not take its time from this counter, the answer is the system's.
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -18,8 +18,9 @@ const WARM_UP_NS: u64 = 20_000_000;
 /// The rate is told by at most so much time, so that it does not remember what was before a suspension.
 const RENEWED_AFTER_NS: u64 = 1_000_000_000;
 
-/// Reading both clocks takes less than so many ticks, unless the thread is interrupted in between.
-const READ_TICKS_MAX: u64 = 10_000;
+/// Reading both clocks takes less than so many ticks, which are a microsecond at most on what is fast enough to matter, unless the
+/// thread is interrupted in between. The clock is taken to have been read in their middle.
+const READ_TICKS_MAX: u64 = 2000;
 
 /// The rate has so many fractional bits.
 const RATE_BITS: u32 = 32;
@@ -104,17 +105,18 @@ impl Known {
         // What was said last was less than this.
         let said = if self.good_for == 0 { self.last.ns } else { self.last.ns + scaled(self.good_for, self.rate) };
         let ns = clock_ns.max(said.min(clock_ns.saturating_add(GOOD_FOR_NS)));
-        let now = Both { ticks: before, ns };
-        let forgotten = Self { last: now, since: Both { ticks: before, ns: clock_ns }, ..Self::NOTHING };
         let took = after.wrapping_sub(before);
+        let read = before.wrapping_add(took / 2);
+        let now = Both { ticks: read, ns };
+        let forgotten = Self { last: now, since: Both { ticks: read, ns: clock_ns }, ..Self::NOTHING };
         if took > READ_TICKS_MAX {
             // Interrupted, so the two belong to different moments: the next one to ask tries again.
             return (Self { last: now, good_for: 0, ..self }, ns);
         }
-        if self.since.ticks == 0 || before <= self.since.ticks {
+        if self.since.ticks == 0 || read <= self.since.ticks {
             return (forgotten, ns);
         }
-        let (ticks, passed_ns) = (before - self.since.ticks, clock_ns.saturating_sub(self.since.ns));
+        let (ticks, passed_ns) = (read - self.since.ticks, clock_ns.saturating_sub(self.since.ns));
         if passed_ns < WARM_UP_NS && self.rate == 0 {
             return (Self { last: now, ..self }, ns);
         }
