@@ -59,7 +59,6 @@ pub(super) struct ProcessCell {
     pub(super) traps_links: AtomicBool,
     /// The exit of a forced end that is not the usual one. In a box, since hardly anybody has one.
     forced: OnceLock<Box<Exit>>,
-    /// Set right after the task was handed to the scheduler, until the end.
     /// The strongest end asked for so far; only ever grows.
     request: AtomicU8,
     /// Why a cancel was asked for; written before `request` says so.

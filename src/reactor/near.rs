@@ -212,6 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn a_slow_read_of_the_clock_was_in_its_middle() {
+        let known = warm(2300, 1_000_000, 30);
+        let before = known.last.ticks + 2_300_000;
+        let (known, _) = known.after((before, known.last.ns + 1_000_000, before + 1800), || true);
+        assert_eq!(known.last.ticks, before + 900);
+        assert!(known.good_for > 0);
+    }
+
+    #[test]
     fn a_counter_that_jumps_is_not_believed() {
         let known = warm(2300, 1_000_000, 100);
         let (ticks, ns) = (known.last.ticks, known.last.ns);
@@ -263,7 +272,7 @@ mod tests {
         while begin.elapsed().as_millis() < 60 {
             let (before, near, after) = (of(Instant::now()), now(), of(Instant::now()));
             assert!(near >= last, "{near} after {last}");
-            assert!(near + 1000 >= before && near <= after + 1000, "{before} {near} {after}");
+            assert!(near + 10_000 >= before && near <= after + 10_000, "{before} {near} {after}");
             last = near;
         }
     }

@@ -8,7 +8,7 @@ use super::Scheduler;
 use super::idle::{Idle, MAX_WORKERS};
 use super::observe::StepObserver;
 use super::park::{Condition, Driver};
-use super::queue::{Own, Queues};
+use super::queue::{OwnQueue, Queues};
 use super::replace::REPLACEMENTS_MAX;
 use super::shared::{Parts, Shared};
 use super::tick::{DEFAULT_PERIOD, Tended, Ticker};
@@ -123,7 +123,7 @@ impl Builder {
             None => Ticker::start(DEFAULT_PERIOD)?,
         };
         let seed = self.seed.unwrap_or_else(|| std::hash::RandomState::new().hash_one(workers));
-        let mut owns: Vec<_> = (0..workers + self.replacements).map(|_| Own::new()).collect();
+        let mut owns: Vec<_> = (0..workers + self.replacements).map(|_| OwnQueue::new()).collect();
         let queues = Queues::new(&owns, workers);
         let spare = owns.split_off(workers);
         let has_events = self.driver.is_some();
@@ -152,7 +152,7 @@ impl Builder {
 impl Scheduler {
     /// On failure the handle is dropped by the caller, which stops the workers that run already; those that never
     /// started leave here, so that the last one to leave is known.
-    fn start_worker(&self, index: usize, workers: usize, own: Own, seed: u64) -> io::Result<()> {
+    fn start_worker(&self, index: usize, workers: usize, own: OwnQueue, seed: u64) -> io::Result<()> {
         let shared = self.shared();
         match worker::start(Arc::clone(shared), index, seed, move || Some(own)) {
             Ok(thread) => {

@@ -42,7 +42,7 @@ pub(super) struct Queues {
 }
 
 /// What a worker itself has to do: its deque, and before that the partner of the task that it runs.
-pub(super) struct Own {
+pub(super) struct OwnQueue {
     pub(super) deque: Worker<Job>,
     /// One job at most; a deque, so that others can have it when the present step goes on for long.
     next: Worker<Job>,
@@ -50,7 +50,7 @@ pub(super) struct Own {
     in_a_row: Cell<u32>,
 }
 
-impl Own {
+impl OwnQueue {
     pub(super) fn new() -> Self {
         Self { deque: Worker::new_fifo(), next: Worker::new_fifo(), in_a_row: Cell::new(0) }
     }
@@ -101,7 +101,7 @@ struct Taken {
 
 impl Queues {
     /// The queues of so many workers and of their replacements, which have the rest of the deques.
-    pub(super) fn new(owns: &[Own], workers: usize) -> Self {
+    pub(super) fn new(owns: &[OwnQueue], workers: usize) -> Self {
         debug_assert!(owns.len() <= MAX_WORKERS, "the builder checks the number of workers");
         Self {
             workers,
@@ -208,7 +208,7 @@ impl Queues {
     }
 
     /// Puts the partner of the task that `worker` runs before all that it has.
-    pub(super) fn push_next(&self, worker: usize, own: &Own, job: Job) {
+    pub(super) fn push_next(&self, worker: usize, own: &OwnQueue, job: Job) {
         // Relaxed: as above.
         self.deques[worker].taken.is_next.store(true, Ordering::Relaxed);
         own.next.push(job);

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use super::idle::Idle;
 use super::observe::StepObserver;
 use super::phase::Phase;
-use super::queue::{Own, Queues};
+use super::queue::{OwnQueue, Queues};
 use super::replace::Held;
 use super::room::Room;
 use super::spare::SpareCells;
@@ -50,7 +50,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Desk {
     is_taken: bool,
-    own: Option<Own>,
+    own: Option<OwnQueue>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Parts {
 
 impl Shared {
     /// A scheduler of `workers` workers, and a replacement for each of the deques in `spare`.
-    pub(super) fn new(parts: Parts, queues: Queues, workers: usize, spare: Vec<Own>) -> Self {
+    pub(super) fn new(parts: Parts, queues: Queues, workers: usize, spare: Vec<OwnQueue>) -> Self {
         let Parts { name, idle, ticker, max_tasks, observer, has_events, seed } = parts;
         let all = workers + spare.len();
         Self {
@@ -220,7 +220,7 @@ impl Shared {
     }
 
     /// A replacement leaves its deque, which is empty.
-    pub(super) fn give_back(&self, index: usize, own: Own) {
+    pub(super) fn give_back(&self, index: usize, own: OwnQueue) {
         let mut desks = self.desks.lock();
         let desk = &mut desks[index - self.workers];
         desk.own = Some(own);

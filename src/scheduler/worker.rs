@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use super::current;
 use super::idle::Surroundings;
-use super::queue::{Own, PREEMPTED_FIRST_EVERY, Random};
+use super::queue::{OwnQueue, PREEMPTED_FIRST_EVERY, Random};
 use super::shared::Shared;
 use super::spare::SPARE_CELLS_BATCH;
 use super::state::TaskState;
@@ -46,7 +46,7 @@ pub(super) struct Core {
     shared: Arc<Shared>,
     anchor: Arc<Anchor>,
     index: usize,
-    own: Own,
+    own: OwnQueue,
     random: Random,
     /// The task inside its step, as its waker: making one of the job and the job of it again counts no references. The step
     /// borrows it, and so do others for a moment; it is changed between steps only.
@@ -110,7 +110,7 @@ struct Answer {
 }
 
 impl Core {
-    pub(super) fn new(shared: Arc<Shared>, index: usize, own: Own, seed: u64) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, index: usize, own: OwnQueue, seed: u64) -> Self {
         let tick = shared.ticker.ticks();
         Self {
             anchor: Anchor::new(&shared),
@@ -543,7 +543,7 @@ pub(super) fn start(
     shared: Arc<Shared>,
     index: usize,
     seed: u64,
-    own: impl FnOnce() -> Option<Own> + Send + 'static,
+    own: impl FnOnce() -> Option<OwnQueue> + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
     let thread = std::thread::Builder::new().name(thread_name(index, shared.name())).stack_size(WORKER_STACK_BYTES);
     thread.spawn(move || {
