@@ -63,7 +63,8 @@ impl Program for Native {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        let Birth { input, inbox, peers, .. } = birth;
+        let inbox = birth.inbox();
+        let Birth { input, peers, .. } = birth;
         let own = Own { inbox, peers };
         Box::new(match self.0 {
             Role::Ring => Running(Box::pin(ring(own, number(&input[0]), number(&input[1])))),

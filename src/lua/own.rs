@@ -110,7 +110,8 @@ impl Own {
     pub(super) fn new(birth: Birth, shared: Arc<Shared>, streams: Option<Streams>) -> Arc<Self> {
         debug_assert!(streams.is_none() || matches!(birth.stdio, Stdio::Terminal));
         let (entry, reactor, tasks) = (birth.entry().clone(), Arc::clone(birth.reactor()), birth.tasks().clone());
-        Self::made(entry, birth.inbox, birth.peers, reactor, tasks, shared, birth.usage, streams)
+        let (inbox, usage) = (birth.inbox(), Arc::clone(birth.usage()));
+        Self::made(entry, inbox, birth.peers, reactor, tasks, shared, usage, streams)
     }
 
     /// The same process in its next life: its mailbox, its peers and its counters are as they were, and its streams move. All

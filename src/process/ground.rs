@@ -141,6 +141,11 @@ impl Ground {
         Arc::new(Self(CachePadded(Common { realm, clock, host: None })))
     }
 
+    /// Where the ground of this thread is among those of the host that has these workers.
+    pub(super) fn place_of(scheduler: &Scheduler) -> usize {
+        scheduler.current_worker().unwrap_or(scheduler.places())
+    }
+
     /// The host.
     pub(super) fn host(&self) -> &OnHost {
         self.0.host.as_ref().expect("a process has a host")

@@ -90,7 +90,7 @@ pub(crate) struct Machinery {
 }
 
 /// The workers of a host, and what each of them has of it.
-type Running = (Scheduler, Box<[Arc<Ground>]>);
+pub(super) type Running = (Scheduler, Box<[Arc<Ground>]>);
 
 type Starter = Box<dyn Fn() -> io::Result<Machinery> + Send + Sync>;
 
@@ -182,7 +182,8 @@ impl Host {
         self.table.all().iter().map(|cell| cell.snapshot()).collect()
     }
 
-    fn machinery(&self, realm: &Realm) -> Result<&Running, SpawnError> {
+    /// Its workers, and what each of them has of it: started when they are not yet.
+    pub(super) fn machinery(&self, realm: &Realm) -> Result<&Running, SpawnError> {
         if let Some(machinery) = self.machinery.get() {
             return Ok(machinery);
         }
@@ -224,7 +225,7 @@ impl Host {
         start.check_context()?;
         self.check_open()?;
         let (scheduler, grounds) = self.machinery(manager.realm())?;
-        let ground = &grounds[scheduler.current_worker().unwrap_or(grounds.len() - 1)];
+        let ground = &grounds[Ground::place_of(scheduler)];
         let spot = ground.spot(program);
         let (limits, footprint) = self.limits(&start.limits, &spot)?;
         let bond = Bond::of(start, manager)
@@ -281,26 +282,25 @@ impl Host {
         self.hand_over(scheduler, cell, unborn, admission.into_place(), start.keep.take())
     }
 
-    /// Starts a process of `program` of which nothing is said but its arguments.
+    /// Starts a process of a program, as this worker has it, of which nothing is said but its arguments.
     pub(super) fn launch(
         &self,
-        program: &Arc<dyn Program>,
+        (scheduler, ground): (&Scheduler, &Arc<Ground>),
+        spot: &Arc<Spot>,
         input: Vec<Payload>,
         manager: &Manager,
     ) -> Result<ProcessHandle, SpawnError> {
+        let program = &spot.program;
         program.check(&input).map_err(|error| SpawnError::Arguments { entry: program.entry().clone(), error })?;
         self.check_preemptible(program)?;
         self.check_open()?;
-        let (scheduler, grounds) = self.machinery(manager.realm())?;
-        let ground = &grounds[scheduler.current_worker().unwrap_or(grounds.len() - 1)];
-        let spot = ground.spot(program);
         let (limits, footprint) = match spot.usual.get() {
             Some((limits, footprint)) => (Arc::clone(limits), *footprint),
-            None => self.limits(&LimitsSpec::default(), &spot)?,
+            None => self.limits(&LimitsSpec::default(), spot)?,
         };
         let place = self.admit(ground, &footprint, None)?;
         let usage = Arc::new(Usage::new(limits, ground.clock.near().as_nanos()));
-        let cell = self.cell(ground, spot, usage, Beginning::default());
+        let cell = self.cell(ground, Arc::clone(spot), usage, Beginning::default());
         let security = manager.policies().context(None, None, None, &self.id);
         let (stdio, context) = (self.stdio(), ContextValues::default());
         let unborn = Unborn { input, stdio, security, context, kept: None };

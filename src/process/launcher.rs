@@ -1,8 +1,10 @@
 //! Starts of one entry on one host, very many of them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::ground::{Ground, Spot};
+use super::host::Running;
 use super::{Host, Manager, Payload, ProcessHandle, Program, SpawnError};
 
 /// An entry and a host that were looked up once: [`Manager::launcher`]. Its starts say nothing but the arguments; whatever else a
@@ -21,20 +23,32 @@ use super::{Host, Manager, Payload, ProcessHandle, Program, SpawnError};
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Launcher<'m> {
-    pub(super) manager: &'m Manager,
-    pub(super) program: &'m Arc<dyn Program>,
-    pub(super) host: &'m Host,
+    manager: &'m Manager,
+    program: &'m Arc<dyn Program>,
+    host: &'m Host,
+    running: &'m Running,
+    /// The program as each worker has it, once that has started it, and as everybody else does.
+    spots: Arc<[OnceLock<Arc<Spot>>]>,
 }
 
-impl Launcher<'_> {
+impl<'m> Launcher<'m> {
+    pub(super) fn new(manager: &'m Manager, program: &'m Arc<dyn Program>, host: &'m Host) -> Result<Self, SpawnError> {
+        let running = host.machinery(manager.realm())?;
+        let spots = running.1.iter().map(|_| OnceLock::new()).collect();
+        Ok(Self { manager, program, host, running, spots })
+    }
+
     /// Starts a process with these arguments.
     ///
     /// # Errors
     /// See [`SpawnError`]; at a bound of the host or of the runtime [`SpawnError::Busy`], at once.
     pub fn spawn(&self, input: Vec<Payload>) -> Result<ProcessHandle, SpawnError> {
-        self.host.launch(self.program, input, self.manager)
+        let (scheduler, grounds) = self.running;
+        let at = Ground::place_of(scheduler);
+        let spot = self.spots[at].get_or_init(|| grounds[at].spot(self.program));
+        self.host.launch((scheduler, &grounds[at]), spot, input, self.manager)
     }
 }
 

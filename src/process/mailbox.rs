@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::event::{Event, Signal};
 use super::message::{Message, Topic};
 use crate::registry::MAX_DROP_OLDEST;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// How many messages wait in a mailbox at most where nobody says another number.
 pub const MAILBOX_MESSAGES: usize = 65_536;
@@ -85,7 +85,6 @@ pub(super) struct Turn(u64);
 /// A queue that is made when there is something for it: most processes are never sent anything.
 #[derive(Default)]
 struct Lines {
-    closed: bool,
     queue: Option<Box<Queue>>,
 }
 
@@ -143,6 +142,8 @@ pub(super) struct Mailbox {
     bounds: MailboxBounds,
     /// Whether the process reads what it gets.
     receives: bool,
+    /// Nothing is taken any more. Of a process that reads it is written under the lock.
+    closed: AtomicBool,
     queue: Mutex<Lines>,
 }
 
@@ -205,11 +206,16 @@ impl Queue {
 
 impl Mailbox {
     pub(super) fn new(bounds: MailboxBounds, receives: bool) -> Self {
-        Self { bounds, receives, queue: Mutex::new(Lines::default()) }
+        Self { bounds, receives, closed: AtomicBool::new(false), queue: Mutex::new(Lines::default()) }
     }
 
     pub(super) fn receives(&self) -> bool {
         self.receives
+    }
+
+    fn is_closed(&self) -> bool {
+        // Acquire, for those without the lock: who is refused sees what the process did before it ended.
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Takes a message, or says why not.
@@ -241,7 +247,7 @@ impl Mailbox {
         let size = message.size();
         let mut gone = Vec::new();
         let mut queue = self.queue.lock();
-        if queue.closed {
+        if self.is_closed() {
             return Err(Refusal::Closed);
         }
         if !self.receives {
@@ -298,7 +304,7 @@ impl Mailbox {
         // The reasons of later ones are told to nobody; the first one is what the process goes by.
         let is_again = matches!(event, Event::Cancel { .. })
             && queue.events.iter().any(|(_, event)| matches!(event, Event::Cancel { .. }));
-        if queue.closed || is_again {
+        if self.is_closed() || is_again {
             return None;
         }
         let place = queue.place();
@@ -351,7 +357,7 @@ impl Mailbox {
     fn poll<T>(&self, context: &mut Context<'_>, take: impl FnOnce(&mut Queue) -> Option<T>) -> Poll<T> {
         let mut queue = self.queue.lock();
         let Some(taken) = take(&mut queue) else {
-            if !queue.receiver.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+            if self.receives && !queue.receiver.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
                 let old = queue.receiver.replace(context.waker().clone());
                 drop(queue);
                 drop(old);
@@ -380,8 +386,13 @@ impl Mailbox {
 
     /// Takes nothing from now on. What was not read is gone, and counted; who waits for room is told.
     pub(super) fn close(&self) {
+        // Who does not read has nothing here but counts: no lock for it, which is something beside a very short life.
+        if !self.receives {
+            self.closed.store(true, Ordering::Release);
+            return;
+        }
         let mut lines = self.queue.lock();
-        lines.closed = true;
+        self.closed.store(true, Ordering::Relaxed);
         let Some(queue) = lines.queue.as_deref_mut() else { return };
         queue.unread += queue.messages.len() as u64;
         queue.bytes = 0;

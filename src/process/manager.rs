@@ -151,10 +151,9 @@ impl Manager {
     /// Starts processes of an entry on a host, which are looked up once.
     ///
     /// # Errors
-    /// There is no such entry or host.
+    /// There is no such entry or host, or the host does not start or is closing.
     pub fn launcher(&self, entry: &EntryId, host: &EntryId) -> Result<Launcher<'_>, SpawnError> {
-        let (program, host) = (self.program(entry)?, self.known_host(host)?);
-        Ok(Launcher { manager: self, program, host })
+        Launcher::new(self, self.program(entry)?, self.known_host(host)?)
     }
 
     /// What many runs of an entry with these limits have in common, where they may do without processes.

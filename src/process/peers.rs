@@ -66,19 +66,23 @@ impl Action {
 #[derive(Clone)]
 pub struct Peers {
     own: Arc<ProcessCell>,
-    rules: Arc<PeerRules>,
     security: SecurityContext,
     context: ContextValues,
 }
 
 impl Peers {
-    pub(super) fn new(
-        own: Arc<ProcessCell>,
-        rules: Arc<PeerRules>,
-        security: SecurityContext,
-        context: ContextValues,
-    ) -> Self {
-        Self { own, rules, security, context }
+    pub(super) fn new(own: Arc<ProcessCell>, security: SecurityContext, context: ContextValues) -> Self {
+        Self { own, security, context }
+    }
+
+    /// The process itself.
+    pub(super) fn own(&self) -> &Arc<ProcessCell> {
+        &self.own
+    }
+
+    /// What its program says that it may do.
+    fn rules(&self) -> &PeerRules {
+        self.own.spot.program.peer_rules()
     }
 
     fn living_manager(&self) -> Option<Arc<Manager>> {
@@ -207,7 +211,7 @@ impl Peers {
     fn check(&self, cell: &ProcessCell, action: Action) -> Result<(), SignalError> {
         let is_child = || cell.parent.as_ref() == Some(&self.own.pid);
         let is_parent = || self.own.parent.as_ref() == Some(&cell.pid);
-        if self.rules.signal == Reach::Any
+        if self.rules().signal == Reach::Any
             || cell.pid == self.own.pid
             || is_child()
             || action.is_for_parents() && is_parent()
@@ -258,11 +262,11 @@ impl Peers {
             target: target.clone(),
             hint,
         };
-        if !allows(&self.rules.spawn, &start.entry) {
+        if !allows(&self.rules().spawn, &start.entry) {
             return Err(not_allowed(&start.entry, "list it in `process: { spawn: [...] }` of its entry"));
         }
-        let is_own_host = self.rules.hosts.is_empty() && start.host == *self.own.pid.host();
-        if !is_own_host && !allows(&self.rules.hosts, &start.host) {
+        let is_own_host = self.rules().hosts.is_empty() && start.host == *self.own.pid.host();
+        if !is_own_host && !allows(&self.rules().hosts, &start.host) {
             return Err(not_allowed(&start.host, "list the host in `process: { hosts: [...] }` of its entry"));
         }
         self.may_start(&start)?;
@@ -414,6 +418,6 @@ impl Peers {
 
 impl fmt::Debug for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Peers").field("own", &self.own.pid).field("rules", &self.rules).finish_non_exhaustive()
+        f.debug_struct("Peers").field("own", &self.own.pid).field("rules", self.rules()).finish_non_exhaustive()
     }
 }

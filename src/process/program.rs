@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::Context;
 
-use super::ground::Ground;
+use super::ground::{Ground, OnHost};
 use super::{Attempt, Attempted, Ceiling, Exit, Footprint, Inbox, Instance, Payload, PeerRules, Peers, Pid, Tasks};
 use crate::limits::{Limits, Usage};
 use crate::reactor::Reactor;
@@ -63,8 +63,9 @@ pub trait Program: Send + Sync + 'static {
     }
 
     /// What its processes may do with others. Native code may do everything.
-    fn peer_rules(&self) -> Arc<PeerRules> {
-        Arc::new(PeerRules::everything())
+    fn peer_rules(&self) -> &PeerRules {
+        static EVERYTHING: LazyLock<PeerRules> = LazyLock::new(PeerRules::everything);
+        &EVERYTHING
     }
 
     /// Whether its processes let others run when a slice is over. Only hosts that allow it start those that do not, and a
@@ -164,19 +165,14 @@ pub struct Birth {
     pub input: Vec<Payload>,
     /// Where its standard streams lead.
     pub stdio: Stdio,
-    /// Its limits, and the counters of what it uses of them. Wall time, time in steps and preemptions are counted by the
-    /// host; everything else by who hands it out.
-    pub usage: Arc<Usage>,
-    /// What comes in for it.
-    pub inbox: Inbox,
     /// The other processes, as far as it may have to do with them.
     pub peers: Peers,
     /// What a process of the same program has left to this one with [`Process::leave`].
     pub kept: Option<Instance>,
     /// Whether the process is asked to [leave](Process::leave) its instance when it ends with a value.
     pub keeps: bool,
-    /// What it stands on at the worker that begins it.
-    pub(super) ground: Arc<Ground>,
+    /// What it stands on at the worker that begins it, where somebody else has started it.
+    pub(super) elsewhere: Option<Arc<Ground>>,
 }
 
 impl Birth {
@@ -192,22 +188,39 @@ impl Birth {
         self.peers.entry()
     }
 
+    /// What comes in for it.
+    #[must_use]
+    pub fn inbox(&self) -> Inbox {
+        Inbox::new(Arc::clone(self.peers.own()))
+    }
+
+    /// Its limits, and the counters of what it uses of them. Wall time, time in steps and preemptions are counted by the
+    /// host; everything else by who hands it out.
+    #[must_use]
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.peers.own().usage
+    }
+
+    fn host(&self) -> &OnHost {
+        self.elsewhere.as_ref().unwrap_or(&self.peers.own().ground).host()
+    }
+
     /// The reactor of its host: timers, readiness, blocking jobs.
     #[must_use]
     pub fn reactor(&self) -> &Arc<Reactor> {
-        &self.ground.host().reactor
+        &self.host().reactor
     }
 
     /// The workers of its host, for what the host does on behalf of the process.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
-        &self.ground.host().tasks
+        &self.host().tasks
     }
 
     /// What bounds the number of processes; a process takes of it what its footprint does not have yet.
     #[must_use]
     pub fn ceiling(&self) -> &Ceiling {
-        &self.ground.host().ceiling
+        &self.host().ceiling
     }
 }
 

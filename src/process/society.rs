@@ -35,7 +35,7 @@ struct Records {
 struct Actor {
     id: EntryId,
     receives: bool,
-    rules: Arc<PeerRules>,
+    rules: PeerRules,
     records: Arc<Records>,
 }
 
@@ -58,11 +58,11 @@ impl Program for Actor {
     fn receives(&self) -> bool {
         self.receives
     }
-    fn peer_rules(&self) -> Arc<PeerRules> {
-        Arc::clone(&self.rules)
+    fn peer_rules(&self) -> &PeerRules {
+        &self.rules
     }
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        Box::new(ActorProcess { peers: birth.peers, inbox: birth.inbox, records: Arc::clone(&self.records) })
+        Box::new(ActorProcess { inbox: birth.inbox(), peers: birth.peers, records: Arc::clone(&self.records) })
     }
     fn result_style(&self) -> ResultStyle {
         ResultStyle::Value
@@ -170,7 +170,7 @@ impl World {
         let programs =
             [("app:actor", true, everything), ("app:deaf", false, PeerRules::everything()), ("app:child", true, few)]
                 .map(|(name, receives, rules)| {
-                    let actor = Actor { id: id(name), receives, rules: rules.into(), records: Arc::clone(&records) };
+                    let actor = Actor { id: id(name), receives, rules, records: Arc::clone(&records) };
                     (id(name), Arc::new(actor) as Arc<dyn Program>)
                 });
         Self { manager: Manager::new(programs.into_iter().collect(), vec![host], policies), records }

@@ -10,7 +10,7 @@ use super::ground::Admission;
 use super::keep::{Keep, Kept};
 use super::table::Place;
 use super::{
-    Begun, Birth, ContextValues, Exit, Failure, FailureKind, Inbox, Instance, Payload, Peers, Process, Progress, Stdio,
+    Begun, Birth, ContextValues, Exit, Failure, FailureKind, Instance, Payload, Peers, Process, Progress, Stdio,
 };
 use crate::reactor::{Clock, Instant, Sleep};
 use crate::scheduler::{Step, Task, current};
@@ -68,21 +68,12 @@ impl ProcessTask {
             && let Stage::Unborn(unborn) = std::mem::replace(&mut self.stage, Stage::Over(None))
         {
             let cell = &self.cell;
-            let ground = cell.ground.here();
-            let is_elsewhere = !Arc::ptr_eq(&ground, &cell.ground);
-            let other = is_elsewhere.then(|| ground.spot(&cell.spot.original));
+            let elsewhere = cell.ground.elsewhere();
+            let other = elsewhere.as_ref().map(|ground| ground.spot(&cell.spot.original));
             let spot = other.as_ref().unwrap_or(&cell.spot);
             let Unborn { input, stdio, security, context, kept } = unborn;
-            let birth = Birth {
-                input,
-                stdio,
-                usage: Arc::clone(&cell.usage),
-                inbox: Inbox::new(Arc::clone(cell)),
-                peers: Peers::new(Arc::clone(cell), spot.program.peer_rules(), security, context),
-                kept,
-                keeps: self.keep.is_some(),
-                ground,
-            };
+            let peers = Peers::new(Arc::clone(cell), security, context);
+            let birth = Birth { input, stdio, peers, kept, keeps: self.keep.is_some(), elsewhere };
             match spot.program.begin(birth) {
                 Begun::Process(process) => self.stage = Stage::Alive(process),
                 Begun::Ended(exit, instance) => {

@@ -25,6 +25,7 @@ use super::series::Turn;
 use super::state::{AtTick, State};
 use super::value::Stack;
 use super::warm::{Linked, Warm};
+use super::world::World;
 use crate::process::{Attempt, Attempted, Begun, Birth, Exit, Instance, Payload, WORKER_STACK_BYTES};
 use crate::registry::Preempt;
 
@@ -130,49 +131,50 @@ impl Program {
     }
 
     /// The first step of a process: its whole life, on this stack, or a fiber that begins in it.
-    pub(super) fn begin(self: &Arc<Self>, place: usize, birth: Birth) -> Begun {
+    pub(super) fn begin(self: &Arc<Self>, place: usize, mut birth: Birth) -> Begun {
         let target = self.alone(place).filter(|_| self.is_worth_an_attempt(place, &birth));
         let Some(target) = target else {
             return Begun::Process(fiber::fiber(self, place, birth));
         };
-        fiber::mark((self.preempt == Preempt::None).then_some(&*birth.usage));
-        match self.execute_on_thread((place, target), birth) {
-            Ok((exit, instance)) => Begun::Ended(exit, instance),
-            Err(birth) => Begun::Process(fiber::fiber_again(self, place, *birth)),
+        fiber::mark((self.preempt == Preempt::None).then_some(&**birth.usage()));
+        match self.execute_on_thread((place, target), &mut birth) {
+            Some((exit, instance)) => Begun::Ended(exit, instance),
+            None => Begun::Process(fiber::fiber_again(self, place, birth)),
         }
     }
 
-    /// The life of a process on this stack.
+    /// The life of a process on this stack; `None` when it was stopped, and is to begin again on a stack of its own.
     ///
-    /// # Errors
-    /// What it was given: it was stopped, and is to begin again on a stack of its own.
+    /// Its store knows nothing of the process: whom could the guest ask?
     fn execute_on_thread(
-        self: &Arc<Self>,
+        &self,
         (place, target): (usize, &Arc<Target>),
-        mut birth: Birth,
-    ) -> Result<(Exit, Option<Instance>), Box<Birth>> {
+        birth: &mut Birth,
+    ) -> Option<(Exit, Option<Instance>)> {
         let (keeps, input) = (birth.keeps, std::mem::take(&mut birth.input));
-        let mut turn = match self.state(birth, &input) {
-            Ok(state) => self.turn(place, target, state, keeps),
-            Err(failure) => return Ok((Exit::Failed(failure), None)),
+        let world = match World::settle(self, birth, &input) {
+            Ok(world) => world,
+            Err(failure) => return Some((Exit::Failed(failure), None)),
         };
+        let memory = self.memory(birth.usage(), birth.ceiling());
+        let state = State::new(world, memory, birth.reactor().clock().clone(), None);
+        let mut turn = self.turn(place, target, state, keeps);
         if let Err(exit) = self.equip(&mut turn.store, Stack::Thread) {
-            return Ok((exit, None));
+            return Some((exit, None));
         }
         match self.run_on_thread((place, target), &mut turn.store, &input) {
             Some((exit @ Exit::Returned(_), Some(linked))) if keeps => {
                 let shared = Arc::clone(&self.linkages[place].shared);
                 let instance = Warm::keep(turn.store, linked, Arc::clone(target), shared);
-                Ok((exit, Some(instance)))
+                Some((exit, Some(instance)))
             }
             Some((exit, _)) => {
                 self.leave(place, turn, &exit);
-                Ok((exit, None))
+                Some((exit, None))
             }
             None => {
-                let mut birth = Box::new(turn.store.into_data().into_birth());
                 birth.input = input;
-                Err(birth)
+                None
             }
         }
     }

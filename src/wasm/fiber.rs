@@ -47,13 +47,13 @@ pub(super) fn fiber(program: &Arc<Program>, place: usize, birth: Birth) -> Box<d
 /// One whose attempt has failed. What it did counts for nothing, and its time has just begun.
 pub(super) fn fiber_again(program: &Arc<Program>, place: usize, birth: Birth) -> Box<dyn Process> {
     let now = birth.reactor().clock().near().as_nanos();
-    let is_late = birth.usage.is_slice_over(now);
-    birth.usage.begin_step(now);
+    let is_late = birth.usage().is_slice_over(now);
+    birth.usage().begin_step(now);
     begin(program, place, birth, is_late)
 }
 
 fn begin(program: &Arc<Program>, place: usize, birth: Birth, is_late: bool) -> Box<dyn Process> {
-    let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(&birth.usage));
+    let unpreemptible = (program.preempt == Preempt::None).then(|| Arc::clone(birth.usage()));
     let guest = Box::pin(Arc::clone(program).execute(place, birth));
     Box::new(Fiber { stage: Stage::Running(guest), unpreemptible, is_late })
 }

@@ -143,7 +143,7 @@ impl Program {
     /// call behind it.
     pub(super) async fn execute(self: Arc<Self>, place: usize, mut birth: Birth) -> Over {
         let linkage = &self.linkages[place];
-        let (usage, keeps) = (Arc::clone(&birth.usage), birth.keeps);
+        let (usage, keeps) = (Arc::clone(birth.usage()), birth.keeps);
         let input = std::mem::take(&mut birth.input);
         let warm_target;
         let (mut store, mut linked, target) = match Warm::of(birth.kept.take(), &linkage.shared) {
@@ -179,10 +179,10 @@ impl Program {
     }
 
     /// What the store of a new process carries.
-    pub(super) fn state(self: &Arc<Self>, birth: Birth, input: &[Payload]) -> Result<State, Failure> {
+    fn state(self: &Arc<Self>, birth: Birth, input: &[Payload]) -> Result<State, Failure> {
         let world = World::settle(self, &birth, input)?;
         let clock = birth.reactor().clock().clone();
-        let memory = self.memory(&birth.usage, birth.ceiling());
+        let memory = self.memory(birth.usage(), birth.ceiling());
         let own = Own::new(Arc::clone(self), birth);
         Ok(State::new(world, memory, clock, Some(Box::new(own))))
     }
@@ -376,7 +376,7 @@ impl Program {
             limits: self.limits.clone(),
             preempt: self.preempt,
             profiles: self.profiles,
-            peers: Arc::new(PeerRules::clone(&self.peers)),
+            peers: Arc::clone(&self.peers),
             values: self.values,
             surroundings: Arc::clone(&self.surroundings),
         }
@@ -398,7 +398,7 @@ impl Program {
 
     /// The place of the code for a process. Its limits went through `settle`; without that the first engine is as good as any.
     fn place_of(&self, birth: &Birth) -> usize {
-        self.place(birth.usage.limits()).unwrap_or(0)
+        self.place(birth.usage().limits()).unwrap_or(0)
     }
 
     /// The place of the code for a process with these limits. Where memories lie in another way than it would have them is as
@@ -472,8 +472,8 @@ impl process::Program for Startable {
         self.0.profiles.contains(Profile::Process)
     }
 
-    fn peer_rules(&self) -> Arc<PeerRules> {
-        Arc::clone(&self.0.peers)
+    fn peer_rules(&self) -> &PeerRules {
+        &self.0.peers
     }
 
     fn is_preemptible(&self) -> bool {

@@ -6,7 +6,7 @@ use super::host::{HostContext, Own};
 use super::memory::Memory;
 use super::world::World;
 use crate::limits::Usage;
-use crate::process::{Birth, step};
+use crate::process::step;
 use crate::reactor::Clock;
 use crate::wasi::{WasiState, WasiView};
 
@@ -78,11 +78,6 @@ impl State {
     /// [`own`](Self::own).
     pub(super) fn own_mut(&mut self) -> &mut Own {
         self.own.as_deref_mut().expect(NO_PROCESS)
-    }
-
-    /// All that the process was given, but its arguments.
-    pub(super) fn into_birth(self) -> Birth {
-        self.own.expect(NO_PROCESS).into_birth()
     }
 
     /// The process as functions of an embedder know it.

@@ -248,6 +248,17 @@ fn a_launcher_starts_what_any_start_does_and_fails_like_it() {
 }
 
 #[test]
+fn a_launcher_of_a_host_that_never_began_and_is_closed_is_refused() {
+    let entry = Entry::wasm("app:double").wat(GUEST).method("double");
+    let runtime = Runtime::builder().cache(false).entry(Entry::host("app:processes")).entry(entry);
+    let runtime = runtime.build().expect("a sound application");
+    runtime.shutdown(Duration::ZERO);
+    let id = |text: &str| text.parse().expect("an ID");
+    let refused = runtime.manager().launcher(&id("app:double"), &id("app:processes"));
+    assert!(matches!(refused, Err(SpawnError::Closing { .. })));
+}
+
+#[test]
 fn a_host_that_closes_loses_no_item() {
     let runtime = runtime();
     let mut map = runtime.map("app:double", (0..100_000).map(|item| [item])).expect("an entry");

@@ -266,7 +266,7 @@ impl Program for Correspondent {
     }
 
     fn create(&self, birth: Birth) -> Box<dyn Process> {
-        Box::new(Waiting { inbox: birth.inbox, reads: self.reads })
+        Box::new(Waiting { inbox: birth.inbox(), reads: self.reads })
     }
 
     fn result_style(&self) -> ResultStyle {

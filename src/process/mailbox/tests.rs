@@ -187,4 +187,7 @@ fn a_process_that_can_not_receive_discards_and_counts() {
     assert_eq!(taken, [Taken::DiscardedFirst, Taken::Discarded, Taken::Discarded]);
     tell(&mailbox, Event::Cancel { from: None, reason: String::new() });
     assert_eq!(mailbox.stats(), MailboxStats { discarded: 3, ..MailboxStats::default() });
+    mailbox.close();
+    assert_eq!(mailbox.push(message("t", 4)), Err(Refusal::Closed));
+    assert_eq!(mailbox.stats().discarded, 3, "who has ended gets nothing that could be discarded");
 }

@@ -21,6 +21,7 @@ pub(in crate::wasm) struct Own {
     program: Arc<Program>,
     /// All that it was given, but the arguments.
     birth: Birth,
+    inbox: Inbox,
     /// What functions of an embedder know of it, once one was called.
     context: Option<HostContext>,
     /// What a core module looks at; a component is given all of it at once.
@@ -43,7 +44,7 @@ pub(super) struct Spawn {
 
 impl Own {
     pub(in crate::wasm) fn new(program: Arc<Program>, birth: Birth) -> Self {
-        Self { program, birth, context: None, current: Current::default() }
+        Self { program, inbox: birth.inbox(), birth, context: None, current: Current::default() }
     }
 
     pub(in crate::wasm) fn program(&self) -> &Program {
@@ -52,10 +53,6 @@ impl Own {
 
     pub(in crate::wasm) fn birth(&self) -> &Birth {
         &self.birth
-    }
-
-    pub(in crate::wasm) fn into_birth(self) -> Birth {
-        self.birth
     }
 
     /// Calls a function on behalf of the process: the call ends with what is returned.
@@ -83,7 +80,7 @@ impl Own {
     }
 
     pub(super) fn inbox(&self) -> &Inbox {
-        &self.birth.inbox
+        &self.inbox
     }
 
     pub(super) fn peers(&self) -> &Peers {
