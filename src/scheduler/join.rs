@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::current;
 use super::error::JoinError;
-use super::state::{TaskState, Wait};
+use super::state::TaskState;
 use super::task::{Job, Progress};
 use super::unwind::guarded;
 
@@ -43,7 +43,7 @@ impl<F: Future<Output: Send + 'static> + Send + 'static> Pinned for Option<F> {
         let future = self.as_pin_mut().expect("a task that is not complete is there");
         match future.poll(context) {
             Poll::Ready(output) => Progress::Ended(Ok(Box::new(output))),
-            Poll::Pending => Progress::Waits(Wait::Completion),
+            Poll::Pending => Progress::Blocked,
         }
     }
 

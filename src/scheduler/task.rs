@@ -108,12 +108,14 @@ pub(super) enum After {
     Panicked,
 }
 
-/// How one step ended.
+/// How one step ended. What it waits for is no value within one: written as two bytes and read as a word that would be slow.
 pub(super) enum Progress {
     /// Its slice is over.
     Preempted,
-    /// It waits.
-    Waits(Wait),
+    /// It waits for a completion.
+    Blocked,
+    /// It waits for a message.
+    Idle,
     /// It has ended, with this.
     Ended(Outcome),
 }
@@ -168,8 +170,8 @@ impl Content {
             Self::Future(future) => future.as_mut().step(context, is_cancelled),
             Self::Task(task) => match task.step(context) {
                 Step::Preempted => Progress::Preempted,
-                Step::Blocked => Progress::Waits(Wait::Completion),
-                Step::Idle => Progress::Waits(Wait::Message),
+                Step::Blocked => Progress::Blocked,
+                Step::Idle => Progress::Idle,
                 // Nothing is allocated for it.
                 Step::Done => Progress::Ended(Ok(Box::new(()))),
             },
@@ -286,7 +288,8 @@ impl TaskCell {
         let content = slot.get_mut();
         let progress = guarded(|| content.step(&mut Context::from_waker(waker), is_cancelled));
         let (outcome, after) = match progress {
-            Ok(Progress::Waits(wait)) => {
+            Ok(progress @ (Progress::Blocked | Progress::Idle)) => {
+                let wait = if matches!(progress, Progress::Idle) { Wait::Message } else { Wait::Completion };
                 // Before the state: once the task is suspended, the next step may begin.
                 drop(slot);
                 if wakes_itself.get() {
