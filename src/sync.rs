@@ -12,7 +12,7 @@ mod imp {
     pub(crate) use crossbeam_deque::{Injector, Stealer, Worker};
     pub(crate) use parking_lot::{Condvar, Mutex};
     pub(crate) use std::hint::spin_loop;
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 }
 
 #[cfg(all(test, wippy_loom))]

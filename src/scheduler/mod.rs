@@ -120,6 +120,13 @@ const ANCHORED_IN_A_ROW: usize = 64;
 #[derive(Clone)]
 pub struct Scheduler(Arc<Handle>);
 
+/// A task in its cell, in no queue yet.
+struct Prepared {
+    job: Job,
+    /// It is spawned by a worker of its scheduler.
+    is_own: bool,
+}
+
 struct Handle {
     shared: Arc<Shared>,
     /// What tasks that are spawned by other threads know their scheduler by; neighbours in time share one.
@@ -150,9 +157,10 @@ impl Scheduler {
     /// # Errors
     /// [`SpawnError::Full`] at the bound on live tasks, [`SpawnError::Stopped`] after a shutdown; both give the task back.
     pub fn spawn<T: Task>(&self, task: T) -> Result<TaskRef, SpawnError<T>> {
-        let cell = self.prepare(task, |content, task| content.put_task(task), false)?;
-        Arc::clone(&cell).push();
-        Ok(TaskRef(cell))
+        let prepared = self.prepare(task, |content, task| content.put_task(task), false)?;
+        let task = TaskRef(Arc::clone(&prepared.job));
+        self.push(prepared);
+        Ok(task)
     }
 
     /// As [`Scheduler::spawn`], for a future; one poll is one step. The handle says what becomes of it.
@@ -180,9 +188,10 @@ impl Scheduler {
     where
         F: Future<Output: Send + 'static> + Send + 'static,
     {
-        let cell = self.prepare(future, |content, future| content.put_future(future), true)?;
-        Arc::clone(&cell).push();
-        Ok(JoinHandle::new(cell))
+        let prepared = self.prepare(future, |content, future| content.put_future(future), true)?;
+        let handle = JoinHandle::new(Arc::clone(&prepared.job));
+        self.push(prepared);
+        Ok(handle)
     }
 
     /// As [`Scheduler::spawn_future`], for one that nobody waits for; it costs a little less.
@@ -193,12 +202,17 @@ impl Scheduler {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.prepare(future, |content, future| content.put_future(future), false)?.push();
+        self.push(self.prepare(future, |content, future| content.put_future(future), false)?);
         Ok(())
     }
 
     /// Has `put` put `task` into a cell, which the caller puts into a queue.
-    fn prepare<T>(&self, task: T, put: impl FnOnce(&mut Content, T), is_awaited: bool) -> Result<Job, SpawnError<T>> {
+    fn prepare<T>(
+        &self,
+        task: T,
+        put: impl FnOnce(&mut Content, T),
+        is_awaited: bool,
+    ) -> Result<Prepared, SpawnError<T>> {
         let shared = &self.0.shared;
         if shared.is_stopping() {
             return Err(SpawnError::Stopped { task });
@@ -211,7 +225,15 @@ impl Scheduler {
         let cell = cell.or_else(|| shared.spare_cells.one());
         let mut cell = cell.unwrap_or_else(|| Arc::new(TaskCell::new(self.0.anchor())));
         Arc::get_mut(&mut cell).expect("a new cell is nobody else's").fill(|content| put(content, task), is_awaited);
-        Ok(cell)
+        Ok(Prepared { job: cell, is_own: worker.is_some() })
+    }
+
+    fn push(&self, Prepared { job, is_own }: Prepared) {
+        match is_own {
+            true => job.push(),
+            // Without a reference for the time of it: whoever spawns has one.
+            false => self.0.shared.push_from_outside(job),
+        }
     }
 
     /// The index of this thread among its workers, those that replace one included; `None` elsewhere.

@@ -27,15 +27,18 @@
 
 use std::sync::atomic::AtomicU64;
 
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, Ordering};
 
-const IDLE: usize = 0;
-const BLOCKED: usize = 1;
-const ACTIVE: usize = 2;
-const COMPLETE: usize = 3;
-const LIFECYCLE: usize = 0b11;
-const WAKE: usize = 0b100;
-const CANCEL: usize = 0b1000;
+const IDLE: u32 = 0;
+const BLOCKED: u32 = 1;
+const ACTIVE: u32 = 2;
+const COMPLETE: u32 = 3;
+const LIFECYCLE: u32 = 0b11;
+const WAKE: u32 = 0b100;
+const CANCEL: u32 = 0b1000;
+
+/// The mark of no task.
+const NOBODY: u32 = 0;
 
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +84,12 @@ pub(super) enum Wait {
     Message,
 }
 
-/// The state word, and the steps of the task.
+/// The state word, the steps of the task, and who woke it.
 #[derive(Debug)]
 pub(super) struct State {
-    word: AtomicUsize,
+    word: AtomicU32,
+    /// The mark of the task that woke this one last. Here, where it takes no room of its own.
+    woken_by: AtomicU32,
     /// How many steps have begun and ended: odd during a step. Written by the worker of the step only, for those who look.
     turns: AtomicU64,
 }
@@ -92,7 +97,7 @@ pub(super) struct State {
 impl State {
     /// A task that is about to be put into its first queue.
     pub(super) fn ready() -> Self {
-        Self { word: AtomicUsize::new(ACTIVE), turns: AtomicU64::new(0) }
+        Self { word: AtomicU32::new(ACTIVE), woken_by: AtomicU32::new(NOBODY), turns: AtomicU64::new(0) }
     }
 
     /// The worker that took the task out of a queue begins a step. True when somebody asked for the end of the task.
@@ -189,6 +194,16 @@ impl State {
         self.word.load(Ordering::Relaxed) & WAKE != 0
     }
 
+    /// Notes that the task with this mark made this one ready. True when it did so the last time as well.
+    pub(super) fn is_woken_again_by(&self, by: u32) -> bool {
+        // Relaxed: it carries no data, and who makes the task ready is alone with it.
+        let is_again = self.woken_by.load(Ordering::Relaxed) == by;
+        if !is_again {
+            self.woken_by.store(by, Ordering::Relaxed);
+        }
+        is_again
+    }
+
     /// Where the task is right now.
     pub(super) fn load(&self) -> TaskState {
         // Acquire pairs with the release of `running_to_complete`.
@@ -201,8 +216,8 @@ impl State {
         }
     }
 
-    fn rouse(&self, bits: usize) -> Wake {
-        let rouse = |word: usize| match word & LIFECYCLE {
+    fn rouse(&self, bits: u32) -> Wake {
+        let rouse = |word: u32| match word & LIFECYCLE {
             COMPLETE => None,
             ACTIVE => Some(word | bits | WAKE),
             _ => Some((word & CANCEL) | bits | ACTIVE),
@@ -218,7 +233,7 @@ impl State {
     }
 
     /// Replaces the word by a function of it, for transitions that cannot fail; returns the word before.
-    fn update(&self, next: impl Fn(usize) -> usize) -> usize {
+    fn update(&self, next: impl Fn(u32) -> u32) -> u32 {
         let result = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |word| Some(next(word)));
         result.unwrap_or_else(|word| word)
     }

@@ -5,9 +5,8 @@ use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 use std::task::{Context, Wake as StdWake, Waker};
 
 use atomic_refcell::{AtomicRefCell, AtomicRefMut};
@@ -132,7 +131,7 @@ pub(super) enum Content {
 }
 
 /// So many words of a task lie in its cell; one that is larger has a box.
-const INLINE_WORDS: usize = 3;
+const INLINE_WORDS: usize = 2;
 
 /// The box of a future that is complete is kept up to this size, in bytes.
 const BOX_KEPT_MAX: usize = 256;
@@ -215,13 +214,12 @@ impl Deref for Anchor {
 }
 
 /// One task with its state. All cells are of one type, so that a worker uses them again and what lies in the queues is one
-/// pointer. What each step touches comes first, behind the counts of references: two cache lines wherever the cell lies.
+/// pointer. What each step touches comes first, behind the counts of references: two cache lines wherever the cell lies. All of
+/// it is two lines, and lies in two where blocks of this size do: to whoever spawns for others each is a line from elsewhere.
 #[repr(C)]
 pub(super) struct TaskCell {
     scheduler: Arc<Anchor>,
     state: State,
-    /// Where the cell of the task is that woke this one last; for comparison.
-    woken_by: AtomicPtr<TaskCell>,
     /// The state word already says who may touch the task, but without `unsafe` only something that counts hands out
     /// `&mut`. Nobody is ever in the way of another one: a failure to borrow is a bug.
     content: AtomicRefCell<SyncWrapper<Content>>,
@@ -233,13 +231,12 @@ impl TaskCell {
     /// A cell without a task.
     pub(super) fn new(scheduler: Arc<Anchor>) -> Self {
         let content = AtomicRefCell::new(SyncWrapper::new(Content::Nothing));
-        Self { scheduler, state: State::ready(), woken_by: AtomicPtr::default(), content, result: None }
+        Self { scheduler, state: State::ready(), content, result: None }
     }
 
     /// A task that is ready; the caller has found room for it and puts it into a queue.
     pub(super) fn fill(&mut self, put: impl FnOnce(&mut Content), is_awaited: bool) {
         self.state = State::ready();
-        *self.woken_by.get_mut() = ptr::null_mut();
         put(self.content.get_mut().get_mut());
         self.result = is_awaited.then(Awaited::default);
     }
@@ -377,12 +374,10 @@ impl TaskCell {
 
     /// Notes that the task at `by` made this one ready. True when it did so the last time as well.
     pub(super) fn is_woken_again_by(&self, by: *const TaskCell) -> bool {
-        // Relaxed: it carries no data, and who makes the task ready is alone with it.
-        let is_again = ptr::eq(self.woken_by.load(Ordering::Relaxed), by);
-        if !is_again {
-            self.woken_by.store(by.cast_mut(), Ordering::Relaxed);
-        }
-        is_again
+        // A part of the address: two that share it are taken for one, which is no harm.
+        let place = (by.addr() / align_of::<TaskCell>()) as u64;
+        let mark = u32::try_from(place & u64::from(u32::MAX)).unwrap_or_default();
+        self.state.is_woken_again_by(mark)
     }
 
     /// The scheduler that runs it.
