@@ -130,6 +130,11 @@ pub(super) enum Content {
     Future(Pin<Box<dyn Pinned>>),
 }
 
+/// Two cache lines.
+const LINES_BYTES: usize = 128;
+
+const _: () = assert!(size_of::<TaskCell>() + 2 * size_of::<usize>() <= LINES_BYTES);
+
 /// So many words of a task lie in its cell; one that is larger has a box.
 const INLINE_WORDS: usize = 2;
 
@@ -214,8 +219,8 @@ impl Deref for Anchor {
 }
 
 /// One task with its state. All cells are of one type, so that a worker uses them again and what lies in the queues is one
-/// pointer. What each step touches comes first, behind the counts of references: two cache lines wherever the cell lies. All of
-/// it is two lines, and lies in two where blocks of this size do: to whoever spawns for others each is a line from elsewhere.
+/// pointer. What each step touches comes first, behind the counts of references. With those it has [`LINES_BYTES`], since whoever
+/// spawns for other workers, and who of them runs it, each have every line of it from elsewhere.
 #[repr(C)]
 pub(super) struct TaskCell {
     scheduler: Arc<Anchor>,
