@@ -133,7 +133,8 @@ pub(super) enum Content {
 /// Two cache lines.
 const LINES_BYTES: usize = 128;
 
-const _: () = assert!(size_of::<TaskCell>() + 2 * size_of::<usize>() <= LINES_BYTES);
+// Those of a model are larger.
+const _: () = assert!(cfg!(all(test, wippy_loom)) || size_of::<TaskCell>() + 2 * size_of::<usize>() <= LINES_BYTES);
 
 /// So many words of a task lie in its cell; one that is larger has a box.
 const INLINE_WORDS: usize = 2;
