@@ -25,7 +25,6 @@ use super::series::Turn;
 use super::state::{AtTick, State};
 use super::value::Stack;
 use super::warm::{Linked, Warm};
-use super::world::World;
 use crate::process::{Attempt, Attempted, Begun, Birth, Exit, Instance, Payload, WORKER_STACK_BYTES};
 use crate::registry::Preempt;
 
@@ -100,7 +99,7 @@ impl Program {
         self.count_start(place, attempt.reactor(), attempt.tasks());
         let memory = self.memory(attempt.usage, attempt.ceiling());
         let clock = attempt.reactor().clock().clone();
-        let mut turn = self.turn(place, target, State::new(None, memory, clock, None), false);
+        let mut turn = self.turn(place, target, State::new(None, memory, clock), false);
         if let Err(exit) = self.equip(&mut turn.store, Stack::Thread) {
             return Attempted::Ended(exit);
         }
@@ -152,13 +151,10 @@ impl Program {
         birth: &mut Birth,
     ) -> Option<(Exit, Option<Instance>)> {
         let (keeps, input) = (birth.keeps, std::mem::take(&mut birth.input));
-        let world = match World::settle(self, birth, &input) {
-            Ok(world) => world,
+        let mut turn = match self.state(birth, &input) {
+            Ok(state) => self.turn(place, target, state, keeps),
             Err(failure) => return Some((Exit::Failed(failure), None)),
         };
-        let memory = self.memory(birth.usage(), birth.ceiling());
-        let state = State::new(world, memory, birth.reactor().clock().clone(), None);
-        let mut turn = self.turn(place, target, state, keeps);
         if let Err(exit) = self.equip(&mut turn.store, Stack::Thread) {
             return Some((exit, None));
         }

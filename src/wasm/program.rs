@@ -155,8 +155,11 @@ impl Program {
             None => {
                 // Once: another one may be there the next time.
                 let target = linkage.target();
-                match self.state(birth, &input) {
-                    Ok(state) => (new_store(target.engine(), state), None, target),
+                match self.state(&birth, &input) {
+                    Ok(state) => {
+                        let own = Own::new(Arc::clone(&self), birth);
+                        (new_store(target.engine(), state.owned_by(own)), None, target)
+                    }
                     Err(failure) => return Over::at_once(Exit::Failed(failure)),
                 }
             }
@@ -178,13 +181,11 @@ impl Program {
         Over { exit, drained, instance }
     }
 
-    /// What the store of a new process carries.
-    fn state(self: &Arc<Self>, birth: Birth, input: &[Payload]) -> Result<State, Failure> {
-        let world = World::settle(self, &birth, input)?;
-        let clock = birth.reactor().clock().clone();
+    /// What the store of a new process carries. It does not know of the process yet.
+    pub(super) fn state(&self, birth: &Birth, input: &[Payload]) -> Result<State, Failure> {
+        let world = World::settle(self, birth, input)?;
         let memory = self.memory(birth.usage(), birth.ceiling());
-        let own = Own::new(Arc::clone(self), birth);
-        Ok(State::new(world, memory, clock, Some(Box::new(own))))
+        Ok(State::new(world, memory, birth.reactor().clock().clone()))
     }
 
     /// What counts the memory of a new instance.

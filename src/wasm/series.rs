@@ -133,7 +133,7 @@ impl Series {
 /// The state of a store without a guest; of a guest's it has what is the same for all.
 fn idle(state: &State) -> State {
     let usage = Arc::new(Usage::new(Limits::default(), 0));
-    State::new(None, Memory::new(usage, state.memory.ceiling().clone(), 0), state.clock.clone(), None)
+    State::new(None, Memory::new(usage, state.memory.ceiling().clone(), 0), state.clock.clone())
 }
 
 /// A store for a new instance.
@@ -160,7 +160,7 @@ mod tests {
 
     fn state(ceiling: &Ceiling, limits: Limits) -> State {
         let memory = Memory::new(Arc::new(Usage::new(limits, 0)), ceiling.clone(), 0);
-        State::new(None, memory, Clock::manual(), None)
+        State::new(None, memory, Clock::manual())
     }
 
     fn one() -> Limits {

@@ -44,8 +44,15 @@ pub(super) enum AtTick {
 const NO_PROCESS: &str = "a guest that calls the host is a process";
 
 impl State {
-    pub(super) fn new(world: Option<Box<World>>, memory: Memory, clock: Clock, own: Option<Box<Own>>) -> Self {
-        Self { world, wasi: None, memory, clock, own, at_tick: AtTick::Yields, ticks: 0 }
+    /// That of a guest that is no process, or is not to know of it.
+    pub(super) fn new(world: Option<Box<World>>, memory: Memory, clock: Clock) -> Self {
+        Self { world, wasi: None, memory, clock, own: None, at_tick: AtTick::Yields, ticks: 0 }
+    }
+
+    /// The same for a guest that is this process.
+    pub(super) fn owned_by(mut self, own: Own) -> Self {
+        self.own = Some(Box::new(own));
+        self
     }
 
     /// What it has used of what it may.
